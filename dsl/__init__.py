@@ -1,0 +1,1 @@
+"""dfl: a small statically compiled, differentiable language."""

@@ -1,0 +1,58 @@
+"""The one table of error codes. A code's kind is the name Julia gives such an error.
+
+Ranges: E01 syntax, E02 names and types, E03 calls and methods, E04 raised while a program runs,
+E05 differentiation, E06 files and Python values, E09 not yet supported. `title` is one line; `page` is what
+`dfl explain` prints: what it means, a wrong example, the right one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    code: str
+    kind: str
+    title: str
+    page: str = ""
+
+
+def _table(*rows: Code) -> dict[str, Code]:
+    table = {row.code: row for row in rows}
+    assert len(table) == len(rows), "an error code is declared twice"
+    return table
+
+
+CODES: dict[str, Code] = _table(
+    # ------------------------------------------------------------ E01 syntax
+    Code("E0101", "SyntaxError", "this text cannot be read"),
+    # ------------------------------------------------------------ E02 names and types
+    Code("E0201", "UndefVarError", "a name is not defined"),
+    Code("E0202", "TypeError", "types do not join where control flow meets"),
+    Code("E0203", "TypeError", "a condition is not a Bool"),
+    Code("E0204", "TypeError", "types or specialisations grow without bound"),
+    # ------------------------------------------------------------ E03 calls and methods
+    Code("E0301", "MethodError", "no method fits these argument types"),
+    # ------------------------------------------------------------ E04 raised while a program runs
+    Code("E0401", "DomainError", "an argument is outside a function's domain"),
+    Code("E0402", "BoundsError", "an index is out of bounds"),
+    Code("E0403", "KeyError", "a key is not in the dictionary"),
+    Code("E0404", "ErrorException", "the program called error(…)"),
+    Code("E0405", "AssertionError", "an @assert failed"),
+    Code("E0406", "StackOverflowError", "the recursion is too deep"),
+    Code("E0407", "DivideError", "integer division by zero"),
+    Code("E0408", "InexactError", "a number cannot be converted exactly"),
+    Code("E0409", "ArgumentError", "an argument has a value that makes no sense here"),
+    Code("E0410", "UndefVarError", "a variable is read before it has a value"),
+    # ------------------------------------------------------------ E05 differentiation
+    Code("E0501", "NonScalarOutput", "the gradient of a result that is no scalar"),
+    Code("E0502", "NonRealOutput", "the gradient of a result that is not real"),
+    Code("E0503", "ArgumentError", "this cannot be differentiated in forward mode"),
+    Code("E0504", "ArgumentError", "the order of differentiation grows without bound"),
+    # ------------------------------------------------------------ E06 files and Python values
+    Code("E0601", "ArgumentError", "a file cannot be read"),
+    Code("E0602", "TypeError", "a Python value has no counterpart in the language"),
+    # ------------------------------------------------------------ E09 not yet supported
+    Code("E0901", "ArgumentError", "this part of the language is not supported yet"),
+)

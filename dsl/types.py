@@ -1,0 +1,325 @@
+"""Types: the leaves that SSA values have, and the language's types, which are split into leaves early.
+
+A *leaf type* is what one SSA value has: `f64 f32 i64 bool`, `mem<…>` (a growable run of records, by reference)
+and `obj` (an opaque packed record, by reference). A *language type* is what the user sees; `leaves(t)` lists its
+leaf types in order. Functions of the IR take and return flat lists of leaves only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+# ---------------------------------------------------------------- leaf types
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+F64, F32, I64, BOOL = Scalar("f64"), Scalar("f32"), Scalar("i64"), Scalar("bool")
+
+
+@dataclass(frozen=True, slots=True)
+class Mem:
+    """A reference to a growable run of records, each with the given fields. A box is a run of length one."""
+
+    fields: tuple[LeafType, ...]
+
+    def __str__(self) -> str:
+        return f"mem<{', '.join(map(str, self.fields))}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Obj:
+    """A reference to values packed by `pack`; what they are is known only to the matching `unpack`."""
+
+    def __str__(self) -> str:
+        return "obj"
+
+
+OBJ = Obj()
+LeafType: TypeAlias = Scalar | Mem | Obj
+
+
+def tangent(t: LeafType) -> LeafType | None:
+    """The type of a leaf's tangent, cotangent or shadow; None where there is none (bool).
+
+    Integers carry a Float64 tangent. A field of a record keeps its place in the shadow: a bool field stays a bool.
+    """
+    if t == BOOL:
+        return None
+    if t == I64:
+        return F64
+    if isinstance(t, Mem):
+        return Mem(tuple(tangent(f) or BOOL for f in t.fields))
+    return t
+
+
+def is_ref(t: LeafType) -> bool:
+    return isinstance(t, Mem | Obj)
+
+
+# ---------------------------------------------------------------- language types
+
+
+@dataclass(frozen=True, slots=True)
+class Prim:
+    """A type without parameters: Float64, Float32, Int64, Bool, Nothing; Symbol and String known at run time only
+    (an interned i64 number, see `intern`)."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+FLOAT64, FLOAT32, INT64, BOOLEAN = Prim("Float64"), Prim("Float32"), Prim("Int64"), Prim("Bool")
+NOTHING, SYMBOL, STRING = Prim("Nothing"), Prim("Symbol"), Prim("String")
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolLit:
+    """The type of a symbol known at compile time. No leaves."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"Symbol(:{self.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class StringLit:
+    """The type of a string known at compile time. No leaves."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return "String"
+
+
+@dataclass(frozen=True, slots=True)
+class Irrational:
+    """π or ℯ: a constant of a type of its own. No leaves."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"Irrational(:{self.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class TypeValue:
+    """The type of a type used as a value (`Float64` in `zero(Float64)`). No leaves."""
+
+    type: LangType
+
+    def __str__(self) -> str:
+        return f"Type{{{self.type}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class FnType:
+    """A function value. `key` identifies the code (a name of a builtin, or an object of `lower`, compared by
+    identity); `captures` are the captured variables, whose leaves are the function's leaves."""
+
+    key: object
+    name: str
+    captures: tuple[tuple[str, LangType], ...] = ()
+
+    def __str__(self) -> str:
+        return f"typeof({self.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantType:
+    """One of several function types, told apart at run time by a tag. Leaves: the tag (i64), then every
+    alternative's leaves in order (those not in use hold zeros)."""
+
+    alternatives: tuple[LangType, ...]
+
+    def __str__(self) -> str:
+        return "Function"
+
+
+@dataclass(frozen=True, slots=True)
+class TupleType:
+    items: tuple[LangType, ...]
+
+    def __str__(self) -> str:
+        inner = ", ".join(map(str, self.items))
+        return f"Tuple{{{inner}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTupleType:
+    names: tuple[str, ...]
+    items: tuple[LangType, ...]
+
+    def __str__(self) -> str:
+        inner = ", ".join(f"{n}::{t}" for n, t in zip(self.names, self.items, strict=True))
+        return f"@NamedTuple{{{inner}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class StructType:
+    """A struct with its parameters filled in. `key` identifies the declaration (compared by identity). An immutable
+    struct's leaves are its fields'; a mutable one is a reference: one `mem` with those leaves as its record.
+    `site` tells apart places that make a mutable struct with untyped fields (0: all field types are declared)."""
+
+    key: object
+    name: str
+    params: tuple[LangType, ...]
+    names: tuple[str, ...]
+    items: tuple[LangType, ...]
+    mutable: bool = False
+    site: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name}{{{', '.join(map(str, self.params))}}}" if self.params else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class RefType:
+    """`Ref`, and the box of a captured variable that is assigned again. One `mem` of length one."""
+
+    item: LangType
+    site: int = 0
+
+    def __str__(self) -> str:
+        return f"Ref{{{self.item}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class VectorType:
+    """A growable vector (`T[]`, `push!`). One `mem` with the element's leaves as its record."""
+
+    item: LangType
+    site: int = 0
+
+    def __str__(self) -> str:
+        return f"Vector{{{self.item}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class StaticDictType:
+    """A Dict whose keys are all known at compile time (symbols, strings or integers). One `mem` of length one whose
+    record has every value's leaves in order."""
+
+    keys: tuple[str | int | StringLit, ...]  # a symbol is a str, a string a StringLit
+    items: tuple[LangType, ...]
+    site: int = 0
+
+    def __str__(self) -> str:
+        return "Dict"
+
+
+@dataclass(frozen=True, slots=True)
+class DictType:
+    """A Dict with run-time keys. Leaves: the entries `mem<key…, value…>` in order of insertion, and the open
+    addressing table `mem<i64>` (entry number + 1, or 0)."""
+
+    key: LangType
+    value: LangType
+    site: int = 0
+
+    def __str__(self) -> str:
+        return f"Dict{{{self.key}, {self.value}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalType:
+    """`Union{T, Nothing}`. Leaves: a bool (true: there is a value), then T's."""
+
+    item: LangType
+
+    def __str__(self) -> str:
+        return f"Union{{Nothing, {self.item}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class RangeType:
+    """A range of Int64 or Float64. Leaves: start, step, length (i64)."""
+
+    item: Prim
+
+    def __str__(self) -> str:
+        return f"Range{{{self.item}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bottom:
+    """The type of an expression that never gives a value (a call that always raises)."""
+
+    def __str__(self) -> str:
+        return "Union{}"
+
+
+BOTTOM = Bottom()
+LangType: TypeAlias = (
+    Prim | SymbolLit | StringLit | Irrational | TypeValue | FnType | VariantType | TupleType | NamedTupleType
+    | StructType | RefType | VectorType | StaticDictType | DictType | OptionalType | RangeType | Bottom
+)  # fmt: skip
+
+_PRIM_LEAVES: dict[str, tuple[LeafType, ...]] = {
+    "Float64": (F64,), "Float32": (F32,), "Int64": (I64,), "Bool": (BOOL,), "Nothing": (), "Symbol": (I64,),
+    "String": (I64,),
+}  # fmt: skip
+
+
+def record_leaves(t: LangType) -> tuple[LeafType, ...]:
+    """The fields of the record behind a reference type (Ref, Vector, mutable struct, static Dict)."""
+    match t:
+        case RefType() | VectorType():
+            return leaves(t.item)
+        case StructType() | StaticDictType():
+            return tuple(leaf for item in t.items for leaf in leaves(item))
+    raise AssertionError(t)
+
+
+def leaves(t: LangType) -> tuple[LeafType, ...]:
+    """The leaf types that a value of a language type is split into."""
+    match t:
+        case Prim():
+            return _PRIM_LEAVES[t.name]
+        case FnType():
+            return tuple(leaf for _, c in t.captures for leaf in leaves(c))
+        case VariantType():
+            return (I64, *(leaf for a in t.alternatives for leaf in leaves(a)))
+        case StructType(mutable=True) | RefType() | VectorType() | StaticDictType():
+            return (Mem(record_leaves(t)),)
+        case TupleType() | NamedTupleType() | StructType():
+            return tuple(leaf for item in t.items for leaf in leaves(item))
+        case DictType():
+            return (Mem((*leaves(t.key), *leaves(t.value))), Mem((I64,)))
+        case OptionalType():
+            return (BOOL, *leaves(t.item))
+        case RangeType():
+            (item,) = leaves(t.item)
+            return (item, item, I64)
+        case _:
+            return ()
+
+
+# ---------------------------------------------------------------- interned strings
+
+_interned: dict[str, int] = {}
+_texts: list[str] = []
+
+
+def intern(text: str) -> int:
+    """The number by which a symbol or string is known at run time. Stable within a process."""
+    number = _interned.get(text)
+    if number is None:
+        number = _interned[text] = len(_texts)
+        _texts.append(text)
+    return number
+
+
+def interned(number: int) -> str:
+    """The text behind a number that `intern` gave."""
+    return _texts[number]
