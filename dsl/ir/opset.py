@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dsl.types import Scalar
+
 
 @dataclass(frozen=True, slots=True)
 class OpInfo:
@@ -17,6 +19,7 @@ class OpInfo:
     pure      same operands, same results, nothing else: may be shared, moved, dropped
     reads     depends on the contents of memory: may be dropped, not moved over a write
     writes    changes memory (or makes it): not dropped unless the memory is provably unused
+    makes     what it writes is only the fresh memory its result refers to: may be dropped with its result
     raises    may end the call with an error: not dropped, not moved over other effects
     effect    visible outside (printing)
     form      an example of its printed form
@@ -29,6 +32,7 @@ class OpInfo:
     pure: bool = False
     reads: bool = False
     writes: bool = False
+    makes: bool = False
     raises: bool = False
     effect: bool = False
 
@@ -49,7 +53,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("return", "return %a", "ends the function"),
         OpInfo("unreachable", "unreachable", "control does not get here"),
         # ---- memory
-        OpInfo("new", "%m: mem<f64, i64> = new %n", "a run of n zeroed records", writes=True),
+        OpInfo("new", "%m: mem<f64, i64> = new %n", "a run of n zeroed records", writes=True, makes=True),
         OpInfo("len", "%n: i64 = len %m", "how many records", reads=True),
         OpInfo("load", "%a: f64, %b: i64 = load %m[%i]   |   %b: i64 = load %m[%i] {1}", "the fields of record i from attrs first (default 0) on, as many as there are results", reads=True),
         OpInfo("store", "store %m[%i], %a, %b   |   store %m[%i], %b {1}", "the same, written; args (m, i, values…)", writes=True),
@@ -57,10 +61,10 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("push", "push %m, %a, %b", "appends a record (all fields)", writes=True),
         OpInfo("pop", "%a: f64, %b: i64 = pop %m", "takes the last record off; the length must not be 0", reads=True, writes=True),
         OpInfo("same", "%c: bool = same %m, %n", "whether two references are to the same memory", pure=True),
-        OpInfo("pack", "%o: obj = pack %a, %b", "any values as one opaque reference", writes=True),
+        OpInfo("pack", "%o: obj = pack %a, %b", "any values as one opaque reference", writes=True, makes=True),
         OpInfo("unpack", "%a: f64, %b: i64 = unpack %o", "the values that were packed; count and types as they were", pure=True),
         OpInfo("global", "%m: mem<f64> = global \"name\" 0", "leaf number attrs index of the value of the top-level variable attrs name; turned into a parameter by passes.globals", pure=True),
-        OpInfo("shadow", "%s: mem<f64> = shadow %m", "a zeroed memory of the tangent type and the same structure as %m (references inside get shadows of their own)", reads=True, writes=True),
+        OpInfo("shadow", "%s: mem<f64> = shadow %m", "a zeroed memory of the tangent type and the same structure as %m (references inside get shadows of their own)", reads=True, writes=True, makes=True),
         OpInfo("stop", "%a: f64 = stop %b", "the same value, through which no derivative flows", pure=True),
         # ---- calls and derivatives
         OpInfo("call", "%a: f64 = call @f(%x)", "attrs fn (a name in the program)", reads=True, writes=True, raises=True, effect=True),
@@ -73,3 +77,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("print", "print %x {\"x = {0}\\n\"}", "writes text to the output stream; attrs text as in check", effect=True),
     )
 }  # fmt: skip
+
+# Operand types and result type of the scalar primitives, filled as `dsl.ops` declares them, so that this room
+# need not look upwards.
+SIGNATURES: dict[str, tuple[tuple[tuple[Scalar, ...], Scalar], ...]] = {}

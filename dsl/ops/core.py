@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from dsl.ir.core import RegionBuilder, Value
+from dsl.ir.opset import SIGNATURES
 from dsl.types import BOOL, F32, F64, I64, LeafType, Scalar
 
 Signature: TypeAlias = tuple[tuple[Scalar, ...], Scalar]
@@ -172,6 +173,7 @@ def declare(p: Primitive) -> Primitive:
     for operands, _ in p.signatures:
         assert None in p.llvm or operands[0] in p.llvm, f"{p.name}: no LLVM form for {operands[0]}"
     PRIMITIVES[p.name] = p
+    SIGNATURES[p.name] = p.signatures
     return p
 
 
