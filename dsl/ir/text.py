@@ -134,7 +134,8 @@ class _Printer:
         for k, region in enumerate(op.regions):
             if op.name == "for":
                 index, *carried = region.params
-                opening = f"{start}for {self.name(index)} = {self.uses(op.args[:3])}" + self.carried(carried, op.args[3:])
+                bounds = self.uses(op.args[:3])
+                opening = f"{start}for {self.name(index)} = {bounds}" + self.carried(carried, op.args[3:])
             elif op.name == "loop":
                 opening = f"{start}loop" + self.carried(region.params, op.args)
             else:
@@ -168,9 +169,8 @@ class _Printer:
             case "global":
                 text = f"global {_quoted(attrs.pop('name', ''))} {attrs.pop('index', 0)}"
             case "check" | "print":
-                keys = ("code", "text", "hint")
-                words = [attrs.pop(k, "") for k in keys]
-                shown = [words[0], *map(_quoted, filter(None, words[1:]))] if op.name == "check" else [_quoted(words[1])]
+                code, words, hint = (attrs.pop(k, "") for k in ("code", "text", "hint"))
+                shown = [code] * (op.name == "check") + [_quoted(words)] + [_quoted(hint)] * bool(hint)
                 text = f"{op.name}{_spaced(self.uses(op.args))} {{{' '.join(shown)}}}"
             case _ if "fn" in attrs:
                 text = f"{op.name} @{attrs['fn']}({self.call_args(op)})"
