@@ -1,0 +1,20 @@
+"""Shared set-up: puts `tests/` on the import path (`support`), and prints how many of the cases ran."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CASES_RUN: set[tuple[str, str]] = set()
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    if report.when == "call" and report.passed and "test_cases.py::test_case[" in report.nodeid:
+        way, _, name = report.nodeid.partition("[")[2].rstrip("]").partition("-")
+        CASES_RUN.add((name, way))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if CASES_RUN:
+        names = {name for name, _ in CASES_RUN}
+        ways = {way for _, way in CASES_RUN}
+        terminalreporter.write_line(f"cases: {len(names)} programs in {len(ways)} ways, {len(CASES_RUN)} agreements")
