@@ -36,11 +36,7 @@ def _fields(value: Any) -> dict[str, Any] | None:
 def _same(actual: Any, expected: Any, rel: float, abs_: float) -> bool:
     if expected is None or isinstance(expected, bool | str):
         return type(actual) is type(expected) and bool(actual == expected)
-    if (
-        isinstance(actual, bool)
-        or not isinstance(actual, int | float)
-        or isinstance(actual, int) != isinstance(expected, int)
-    ):
+    if isinstance(actual, bool) or not isinstance(actual, int if isinstance(expected, int) else float):
         return False
     if math.isnan(expected):
         return math.isnan(actual)
