@@ -1,5 +1,10 @@
-"""The primitive tables: each scalar operation declared once, with its types, meaning, native form and derivative."""
+"""The scalar primitives: one table by subject a module, complete as soon as this package is imported."""
 
-from dsl.ops.core import PRIMITIVES, Builder, Primitive, Sym, declare, prim, result_type, select
+from dsl.ops import arith, compare, convert, elementary, special
+from dsl.ops.core import PRIMITIVES, Builder, Primitive, Rewrite, Sym, known, made_by, prim, result_type, select
+from dsl.ops.evaluation import FLOAT, Arithmetic, Evaluator, evaluate
 
-__all__ = ["PRIMITIVES", "Builder", "Primitive", "Sym", "declare", "prim", "result_type", "select"]
+__all__ = [
+    "FLOAT", "PRIMITIVES", "Arithmetic", "Builder", "Evaluator", "Primitive", "Rewrite", "Sym", "arith", "compare",
+    "convert", "elementary", "evaluate", "known", "made_by", "prim", "result_type", "select", "special",
+]  # fmt: skip

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from dsl.ir.core import RegionBuilder, Value
-from dsl.ir.opset import SIGNATURES
-from dsl.types import BOOL, F32, F64, I64, LeafType, Scalar
+from dsl.ir.core import Op, RegionBuilder, Value
+from dsl.ir.opset import RESULT_TYPES
+from dsl.types import BOOL, F32, F64, I64, LeafType, Scalar, is_ref
 
 Signature: TypeAlias = tuple[tuple[Scalar, ...], Scalar]
 
@@ -102,34 +102,57 @@ def select(c: Sym, x: Operand, y: Operand) -> Sym:
     """`c ? x : y`, both computed; the one not chosen leaves no trace (a strong zero in derivatives)."""
     some = x if isinstance(x, Sym) else y
     assert isinstance(some, Sym)
-    xs = x if isinstance(x, Sym) else Sym(c.b, c.b.const(float(x), some.v.type))
-    ys = y if isinstance(y, Sym) else Sym(c.b, c.b.const(float(y), some.v.type))
-    return Sym(c.b, c.b.prim("select", c.v, xs.v, ys.v))
+    kind = some.v.type
+
+    def arm(a: Operand) -> Value:
+        return a.v if isinstance(a, Sym) else c.b.const(int(a) if kind == I64 else float(a), kind)
+
+    return Sym(c.b, c.b.prim("select", c.v, arm(x), arm(y)))
 
 
 # A derivative entry, one for each operand: None (provably zero) or a function of (d, operands…, result) that gives
 # d times the partial derivative, as a formula linear in d. Being a scaling, it serves forward mode (d is the operand's
 # tangent) and reverse mode (d is the result's cotangent) alike. Operands and result are Syms of their own types (an
-# i64 operand meets floats by conversion). Entries use unchecked operations only.
+# i64 operand meets floats by conversion). What an entry gives may be f64 where f32 is due or the other way round (a
+# conversion's entry is `d` itself): `ad` brings it to the type it needs. Entries use unchecked operations only.
 Derivative: TypeAlias = Callable[..., Sym] | None
+
+
+# A rewrite used by `passes.simplify`: given a builder placed before the op, and the op, the value that replaces its
+# result (an operand, or something built), or None where the rewrite does not apply. It must be exact in value *and*
+# derivative for all operands, NaN, infinities and signed zeros included; `known` and `made_by` look at operands.
+Rewrite: TypeAlias = Callable[[Builder, Op], Value | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """One scalar operation.
+    """One scalar operation. It never fails and has no effect: any operands give a result (bad ones a defined one).
 
     signatures    (operand types, result type) pairs; the operand types decide
-    evaluate      Python function of the operands (ints wrapped to 64 bits, f32 rounded by the caller), for the
-                  interpreter and for folding: the same bits as the native code. A dict by first operand type where
-                  they differ
-    llvm          how it is emitted, by first operand type (key None: any): a template `"fadd double {0}, {1}"` whose
-                  {k} are operands and {t} the LLVM type; or "libm:NAME" for a call of the C library; or "kernel:NAME"
-                  for a function of `backend.kernels` written in LLVM IR
+    evaluate      Python function of the operands, for the interpreter and for folding: the same bits as the native
+                  code, once the caller has wrapped ints to 64 bits and rounded f32. A dict by first operand type
+                  where they differ. None where `expand` says it all. Callers use `dsl.ops.evaluate`, which does all
+                  of this
+    llvm          how it is emitted, by first operand type (key None: any; ask `llvm_form`); one of three forms:
+                  * a template: one instruction a line. `{0}`, `{1}` … stand for operands (`%name` or a constant,
+                    without their types), `{t}` for the LLVM type of the first operand, `{r}` for the result's, `{s}`
+                    for the suffix of intrinsics of the first operand (f64 f32 i64 i1), `{u}` for a prefix that is
+                    unique to this emission. All lines but the last are `%{u}a = …`, the last is the right-hand side
+                    that defines the result. The only functions called are LLVM intrinsics; types stand at every
+                    operand of a call, so that the declaration can be read off it
+                  * `libm:NAME`: `call {r} @NAME({t} {0}, …)` of the C library, all operands of the type {t}, with
+                    the attributes nobuiltin nounwind willreturn memory(none)
+                  * `kernel:NAME`: the same call of `@dfl.NAME`, an internal function whose text (and that of all it
+                    needs) is `backend.kernels.definition(NAME)`, each operand of its own type
+                  `backend.kernels.instructions` does all of this for an emitter
     derivative    one entry an operand
+    expand        None, or the whole operation as a formula of other primitives (straight-line, no regions). Its
+                  evaluation and its LLVM kernel are made from it, so they agree by construction
     domain        None, or (predicate, text): a Sym formula of the operands that must hold, which *lowering* checks
-                  before the op (`DomainError`, text with {0} … for operands); the op itself never fails
-    simplify      pairs (name of the rewrite, function) used by `passes.simplify`; exact in value and derivative
+                  before the op (`DomainError`, text with {0} … for operands)
+    simplify      pairs (name of the rewrite, function), see `Rewrite`
     commutative   operands may be swapped with the same bits
+    references    besides its signatures, takes references of one type in the place of operands 2, 3 … (`select`)
     doc           one line for the reference page
     sample        ranges (lo, hi) of the operands for generic tests (ints where the operand is i64)
     kinks         True where the derivative jumps inside the sample range (tests keep away from ties)
@@ -137,25 +160,32 @@ class Primitive:
 
     name: str
     signatures: tuple[Signature, ...]
-    evaluate: Callable[..., Any] | dict[LeafType, Callable[..., Any]]
-    llvm: dict[LeafType | None, str]
-    derivative: tuple[Derivative, ...]
     doc: str
     sample: tuple[tuple[float, float], ...]
+    derivative: tuple[Derivative, ...]
+    llvm: dict[LeafType | None, str] = field(default_factory=dict)
+    evaluate: Callable[..., Any] | dict[LeafType, Callable[..., Any]] | None = None
+    expand: Callable[..., Sym] | None = None
     domain: tuple[Callable[..., Sym], str] | None = None
     commutative: bool = False
+    references: bool = False
     kinks: bool = False
-    simplify: tuple[tuple[str, Callable[..., Any]], ...] = field(default=())
+    simplify: tuple[tuple[str, Rewrite], ...] = field(default=())
 
     def result_type(self, types: Sequence[LeafType]) -> LeafType:
         key = tuple(types)
         for operands, result in self.signatures:
             if operands == key:
                 return result
+        if self.references and len(key) == 3 and is_ref(key[1]) and key[1] == key[2]:
+            return key[1]
         raise KeyError(f"{self.name} has no signature for ({', '.join(map(str, types))})")
 
-    def evaluator(self, first: LeafType) -> Callable[..., Any]:
-        return self.evaluate[first] if isinstance(self.evaluate, dict) else self.evaluate
+    def llvm_form(self, first: LeafType) -> str:
+        """The entry of `llvm` for operands of which the first has this type; `expand` makes `kernel:NAME.TYPE`."""
+        if self.expand is not None:
+            return f"kernel:{self.name}.{first}"
+        return self.llvm[first] if first in self.llvm else self.llvm[None]
 
 
 PRIMITIVES: dict[str, Primitive] = {}
@@ -170,11 +200,22 @@ def declare(p: Primitive) -> Primitive:
     assert len(p.derivative) == n, f"{p.name}: {len(p.derivative)} derivatives for {n} operands"
     assert len(p.sample) == n, f"{p.name}: {len(p.sample)} sample ranges for {n} operands"
     assert p.doc, f"{p.name}: no doc"
-    for operands, _ in p.signatures:
+    assert (p.evaluate is None) == (p.expand is not None), f"{p.name}: needs either evaluate or expand"
+    for operands, _ in p.signatures if p.expand is None else ():
         assert None in p.llvm or operands[0] in p.llvm, f"{p.name}: no LLVM form for {operands[0]}"
     PRIMITIVES[p.name] = p
-    SIGNATURES[p.name] = p.signatures
+    RESULT_TYPES[p.name] = p.result_type
     return p
+
+
+def known(v: Value) -> float | int | bool | None:
+    """The number or bool that a value is, where it is a constant."""
+    return v.owner.attrs["value"] if isinstance(v.owner, Op) and v.owner.name == "const" else None
+
+
+def made_by(v: Value, name: str) -> Op | None:
+    """The op that defines a value, where it is one of that name."""
+    return v.owner if isinstance(v.owner, Op) and v.owner.name == name else None
 
 
 def result_type(name: str, types: Sequence[LeafType]) -> LeafType:

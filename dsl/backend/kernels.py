@@ -1,0 +1,232 @@
+"""The LLVM IR of scalar primitives: instructions for one op, and the functions ("kernels") that some of them call.
+
+Guarantees the bits of `dsl.ops.evaluate`. Text only; knows nothing of llvmlite. Functions of the C library are called
+with `nobuiltin`, so that LLVM neither folds nor replaces them. Kernels are internal functions named `@dfl.NAME`; those
+of primitives with a formula are written from it, operation by operation.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from dsl.ir.core import Region, Value
+from dsl.ops import PRIMITIVES, Builder, Sym, result_type
+from dsl.types import BOOL, F32, F64, I64, LeafType
+
+LLVM_TYPES: dict[LeafType, str] = {F64: "double", F32: "float", I64: "i64", BOOL: "i1"}
+SUFFIXES: dict[LeafType, str] = {F64: "f64", F32: "f32", I64: "i64", BOOL: "i1"}
+
+# The attributes of a call of the C library, and of a kernel: LLVM may share and move them, but knows no more.
+LIBM_ATTRIBUTES = "nobuiltin nounwind willreturn memory(none)"
+KERNEL_ATTRIBUTES = "alwaysinline nounwind willreturn memory(none)"
+
+
+def llvm_type(t: LeafType) -> str:
+    return LLVM_TYPES.get(t, "ptr")
+
+
+def constant(value: float | int | bool, type: LeafType) -> str:
+    """A constant as an operand: floats by their bits, since a decimal need not be exact."""
+    if type == BOOL:
+        return "true" if value else "false"
+    if type == I64:
+        return str(int(value))
+    # LLVM writes a float constant, too, with the 16 digits of the double of the same value.
+    return f"0x{struct.unpack('<Q', struct.pack('<d', float(value)))[0]:016X}"
+
+
+# ---------------------------------------------------------------- one op
+
+
+def instructions(name: str, types: Sequence[LeafType], operands: Sequence[str], result: str, prefix: str) -> list[str]:
+    """The instructions (no indentation) that compute a primitive into `%result`. `operands` are `%names` or constants
+    without types, `prefix` is unique to this op in its function. What they call: see `needs`."""
+    form = PRIMITIVES[name].llvm_form(types[0])
+    r = llvm_type(result_type(name, types))
+    kind, _, callee = form.partition(":")
+    if kind in ("libm", "kernel"):
+        symbol = callee if kind == "libm" else f"dfl.{callee}"
+        args = ", ".join(f"{llvm_type(t)} {o}" for t, o in zip(types, operands, strict=True))
+        attributes = f" {LIBM_ATTRIBUTES}" if kind == "libm" else ""
+        return [f"%{result} = call {r} @{symbol}({args}){attributes}"]
+    t, s = llvm_type(types[0]), SUFFIXES.get(types[0], "")
+    *lines, last = form.format(*operands, t=t, r=r, s=s, u=prefix).split("\n")
+    return [*lines, f"%{result} = {last}"]
+
+
+# ---------------------------------------------------------------- what instructions call
+
+_CALL = re.compile(r"call (\w+) @([\w.]+)\(([^)]*)\)")
+
+
+def declarations(lines: Iterable[str]) -> dict[str, str]:
+    """What the calls in these lines of IR need to be declared: name → `declare …`, for intrinsics and the C library.
+    Only calls as written by this module and by templates are looked at; kernels are not declared but defined."""
+    found: dict[str, str] = {}
+    for line in lines:
+        for r, callee, args in _CALL.findall(line):
+            if callee not in found and (callee.startswith("llvm.") or LIBM_ATTRIBUTES in line):
+                kinds = ", ".join(a.split()[0] for a in args.split(",") if a.strip())
+                found[callee] = f"declare {r} @{callee}({kinds})"
+    return found
+
+
+def kernels_called(lines: Iterable[str]) -> list[str]:
+    """The names of the kernels that these lines of IR call, each once, in order."""
+    return list(dict.fromkeys(
+        callee[4:] for line in lines for _, callee, _ in _CALL.findall(line) if callee.startswith("dfl.")
+    ))  # fmt: skip
+
+
+def support(lines: Iterable[str]) -> str:
+    """Everything that these lines of IR call from here: the kernels, those that they call in turn, and all
+    declarations. For emitters that collect them by themselves: `kernels_called`, `definition`, `declarations`."""
+    lines = list(lines)
+    texts: dict[str, str] = {}
+    pending = kernels_called(lines)
+    while pending:
+        name = pending.pop()
+        if name not in texts:
+            texts[name] = definition(name)
+            pending += kernels_called(texts[name].splitlines())
+    bodies = [texts[name] for name in sorted(texts)]
+    declared = declarations([*lines, *(line for body in bodies for line in body.splitlines())])
+    return "\n".join([*(declared[name] for name in sorted(declared)), *bodies])
+
+
+# ---------------------------------------------------------------- kernels
+
+
+@cache
+def definition(name: str) -> str:
+    """The function `@dfl.name`: written out below, or made from the formula of the primitive `name` without its
+    suffix, for the first operand type that the suffix says."""
+    if name in _WRITTEN:
+        return _WRITTEN[name]
+    primitive, _, suffix = name.rpartition(".")
+    return _from_formula(primitive, suffix)
+
+
+class _Named(Value):
+    """A value that is a name or constant of LLVM IR."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, type: LeafType, text: str) -> None:
+        super().__init__(type)
+        self.text = text
+
+
+class _Writer(Builder):
+    """A builder that writes LLVM instructions where others append ops."""
+
+    def __init__(self) -> None:
+        super().__init__(Region())
+        self.lines: list[str] = []
+        self.count = 0
+
+    def const(self, value: float | int | bool, type: LeafType) -> Value:
+        if type == F32:
+            value = struct.unpack("<f", struct.pack("<f", value))[0]
+        return _Named(type, constant(value, type))
+
+    def prim(self, name: str, *args: Value) -> Value:
+        types = [a.type for a in args]
+        operands = [a.text for a in args if isinstance(a, _Named)]
+        result = f"v{self.count}"
+        self.count += 1
+        self.lines += instructions(name, types, operands, result, f"{result}.")
+        return _Named(result_type(name, types), f"%{result}")
+
+
+def _from_formula(name: str, suffix: str) -> str:
+    p = PRIMITIVES[name]
+    assert p.expand is not None, name
+    types, result = next((o, r) for o, r in p.signatures if str(o[0]) == suffix)
+    w = _Writer()
+    value = p.expand(*(Sym(w, _Named(t, f"%x{k}")) for k, t in enumerate(types))).v
+    assert isinstance(value, _Named)
+    params = ", ".join(f"{llvm_type(t)} %x{k}" for k, t in enumerate(types))
+    r = llvm_type(result)
+    body = "\n".join(f"  {line}" for line in w.lines)
+    head = f"define internal {r} @dfl.{name}.{suffix}({params}) {KERNEL_ATTRIBUTES}"
+    return f"{head} {{\n{body}\n  ret {r} {value.text}\n}}\n"
+
+
+def _powi(suffix: str, t: str) -> str:
+    """The multiplication scheme of `powi`: squares, lowest bit first; of the inverse for a negative exponent."""
+    one = constant(1.0, F64)
+    return f"""\
+define internal {t} @dfl.powi.{suffix}({t} %x, i64 %n) {KERNEL_ATTRIBUTES} {{
+entry:
+  %negative = icmp slt i64 %n, 0
+  %inverse = fdiv {t} {one}, %x
+  %base = select i1 %negative, {t} %inverse, {t} %x
+  %opposite = sub i64 0, %n
+  %count = select i1 %negative, i64 %opposite, i64 %n
+  br label %head
+head:
+  %b = phi {t} [ %base, %entry ], [ %square, %body ]
+  %r = phi {t} [ {one}, %entry ], [ %power, %body ]
+  %k = phi i64 [ %count, %entry ], [ %rest, %body ]
+  %done = icmp eq i64 %k, 0
+  br i1 %done, label %exit, label %body
+body:
+  %bit = trunc i64 %k to i1
+  %product = fmul {t} %r, %b
+  %power = select i1 %bit, {t} %product, {t} %r
+  %square = fmul {t} %b, %b
+  %rest = lshr i64 %k, 1
+  br label %head
+exit:
+  ret {t} %r
+}}
+"""
+
+
+_IPOW = f"""\
+define internal i64 @dfl.ipow.i64(i64 %x, i64 %n) {KERNEL_ATTRIBUTES} {{
+entry:
+  %negative = icmp slt i64 %n, 0
+  %count = select i1 %negative, i64 0, i64 %n
+  br label %head
+head:
+  %b = phi i64 [ %x, %entry ], [ %square, %body ]
+  %r = phi i64 [ 1, %entry ], [ %power, %body ]
+  %k = phi i64 [ %count, %entry ], [ %rest, %body ]
+  %done = icmp eq i64 %k, 0
+  br i1 %done, label %exit, label %body
+body:
+  %bit = trunc i64 %k to i1
+  %product = mul i64 %r, %b
+  %power = select i1 %bit, i64 %product, i64 %r
+  %square = mul i64 %b, %b
+  %rest = lshr i64 %k, 1
+  br label %head
+exit:
+  ret i64 %r
+}}
+"""
+
+
+def _indexed(name: str, c: str) -> str:
+    """A function of the C library whose first operand is an int."""
+    return f"""\
+define internal double @dfl.{name}.i64(i64 %n, double %x) {KERNEL_ATTRIBUTES} {{
+  %k = trunc i64 %n to i32
+  %r = call double @{c}(i32 %k, double %x) {LIBM_ATTRIBUTES}
+  ret double %r
+}}
+"""
+
+
+_WRITTEN: dict[str, str] = {
+    "powi.f64": _powi("f64", "double"),
+    "powi.f32": _powi("f32", "float"),
+    "ipow.i64": _IPOW,
+    "besselj.i64": _indexed("besselj", "jn"),
+    "bessely.i64": _indexed("bessely", "yn"),
+}
