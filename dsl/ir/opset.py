@@ -7,9 +7,10 @@ top-level call ends, and is never freed before.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dsl.types import Scalar
+from dsl.types import LeafType
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,6 @@ OPSET: dict[str, OpInfo] = {
     )
 }  # fmt: skip
 
-# Operand types and result type of the scalar primitives, filled as `dsl.ops` declares them, so that this room
-# need not look upwards.
-SIGNATURES: dict[str, tuple[tuple[tuple[Scalar, ...], Scalar], ...]] = {}
+# The result type of each scalar primitive for operand types (KeyError where there is none), filled as `dsl.ops`
+# declares them, so that this room need not look upwards.
+RESULT_TYPES: dict[str, Callable[[Sequence[LeafType]], LeafType]] = {}

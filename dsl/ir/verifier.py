@@ -13,7 +13,7 @@ What holds in a verified program:
 6. Operands and results of every op have the types that its table entry asks for, and its attributes are there.
 
 Not checked: that loops end, that indices are in bounds, that a rule is a derivative, that `unpack` matches `pack`.
-The primitives are known from `opset.SIGNATURES`, which fills when `dsl.ops` is imported.
+The primitives are known from `opset.RESULT_TYPES`, which fills when `dsl.ops` is imported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import NoReturn
 
 from dsl.diagnostics import CODES
 from dsl.ir.core import TERMINATORS, Function, Op, Program, Region, Rule, Value
-from dsl.ir.opset import OPSET, SIGNATURES
+from dsl.ir.opset import OPSET, RESULT_TYPES
 from dsl.ir.text import print_op
 from dsl.types import BOOL, F32, F64, I64, OBJ, LeafType, Mem, is_ref, tangent
 
@@ -107,7 +107,7 @@ class _Checker:
     def op(self, op: Op, parent: Op | None) -> None:
         for value in op.args:
             self.require(value in self.visible, op, f"the operand {value!r} is not visible here")
-        if op.name in SIGNATURES:
+        if op.name in RESULT_TYPES:
             self.primitive(op)
         elif op.name in TERMINATORS:
             _EXITS[op.name](self, op, parent)
@@ -120,9 +120,10 @@ class _Checker:
             self.define(value, op, op)
 
     def primitive(self, op: Op) -> None:
-        operands = tuple(a.type for a in op.args)
-        result = next((r for types, r in SIGNATURES[op.name] if types == operands), None)
-        if result is None:
+        operands = [a.type for a in op.args]
+        try:
+            result = RESULT_TYPES[op.name](operands)
+        except KeyError:
             self.fail(op, f"{op.name} has no signature for ({', '.join(map(str, operands))})")
         self.types(op, "the result", op.results, (result,))
         self.require(not op.regions, op, "a primitive has no regions")

@@ -1,0 +1,134 @@
+"""What passes ask about ops and functions: effects by table, what a loop's exits are, who calls whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dsl.ir.core import Function, Op, Program, Region, Rule, Value
+from dsl.ir.opset import OPSET, OpInfo
+from dsl.ops import PRIMITIVES
+
+_PRIMITIVE = OpInfo("primitive", "", "any scalar primitive", pure=True)
+
+
+def info(op: Op) -> OpInfo:
+    """What an op may do. Ops with regions: themselves only, not what is inside."""
+    found = OPSET.get(op.name)
+    if found is None:
+        assert op.name in PRIMITIVES, op.name
+        return _PRIMITIVE
+    return found
+
+
+def is_pure(op: Op) -> bool:
+    return info(op).pure
+
+
+def constants(region: Region) -> dict[Value, float | int | bool]:
+    """The values of all constants in a region, nested ones included."""
+    return {op.results[0]: op.attrs["value"] for op in region.walk() if op.name == "const"}
+
+
+def substitute(op: Op, mapping: dict[Value, Value]) -> None:
+    """Replace the operands of an op (not those of ops inside its regions)."""
+    if mapping:
+        for k, value in enumerate(op.args):
+            if value in mapping:
+                op.args[k] = mapping[value]
+
+
+def local_memory(op: Op) -> bool:
+    """Whether an op changes only memory that an op of the same function made."""
+    made = op.args[0].owner if op.args else None
+    i = info(op)
+    return i.writes and not (i.raises or i.effect) and isinstance(made, Op) and info(made).makes
+
+
+def called(op: Op) -> str:
+    """The function that an op names, "" where it names none."""
+    name = op.attrs.get("fn", "")
+    return name if isinstance(name, str) else ""
+
+
+def references(fn: Function) -> Iterator[str]:
+    """The functions that a function names: in calls, derivative ops and rules; some more than once."""
+    for value in fn.attrs.values():
+        if isinstance(value, Rule):
+            yield from filter(None, (value.forward, value.reverse, value.pushforward))
+    for op in fn.body.walk():
+        if name := called(op):
+            yield name
+
+
+def components(program: Program, roots: Sequence[str]) -> list[list[str]]:
+    """The groups of mutually recursive functions reachable from the roots, callees before callers (Tarjan)."""
+    graph = _Components({name: sorted(set(references(fn))) for name, fn in program.functions.items()})
+    for root in roots:
+        if root not in graph.number:
+            graph.visit(root)
+    return graph.found
+
+
+class _Components:
+    def __init__(self, edges: dict[str, list[str]]) -> None:
+        self.edges = edges
+        self.number: dict[str, int] = {}
+        self.low: dict[str, int] = {}
+        self.stack: list[str] = []
+        self.on_stack: set[str] = set()
+        self.found: list[list[str]] = []
+
+    def visit(self, root: str) -> None:
+        """Depth first, without recursion: chains of calls may be long."""
+        work = [(root, self.enter(root))]
+        while work:
+            name, rest = work[-1]
+            for callee in rest:
+                if callee not in self.number:
+                    work.append((callee, self.enter(callee)))
+                    break
+                if callee in self.on_stack:
+                    self.low[name] = min(self.low[name], self.number[callee])
+            else:
+                work.pop()
+                if work:
+                    caller = work[-1][0]
+                    self.low[caller] = min(self.low[caller], self.low[name])
+                self.leave(name)
+
+    def enter(self, name: str) -> Iterator[str]:
+        self.number[name] = self.low[name] = len(self.number)
+        self.stack.append(name)
+        self.on_stack.add(name)
+        return iter(self.edges[name])
+
+    def leave(self, name: str) -> None:
+        if self.low[name] != self.number[name]:
+            return
+        group: list[str] = []
+        while not group or group[-1] != name:
+            group.append(self.stack.pop())
+            self.on_stack.discard(group[-1])
+        self.found.append(group)
+
+
+def is_recursive(program: Program, group: Sequence[str]) -> bool:
+    return len(group) > 1 or group[0] in references(program.functions[group[0]])
+
+
+def quiet_functions(program: Program, roots: Sequence[str]) -> set[str]:
+    """Functions whose call does nothing but give its results: no error, no output, no write to memory of others.
+    Recursive ones are not counted, for their recursion may be too deep."""
+    quiet: set[str] = set()
+    for group in components(program, roots):
+        fn = program.functions[group[0]]
+        if not is_recursive(program, group) and all(_is_quiet(op, quiet) for op in fn.body.walk()):
+            quiet.add(fn.name)
+    return quiet
+
+
+def _is_quiet(op: Op, quiet: set[str]) -> bool:
+    i = info(op)
+    if op.name == "call":
+        return called(op) in quiet
+    return i.makes or local_memory(op) or not (i.writes or i.raises or i.effect)

@@ -1,0 +1,65 @@
+"""Common subexpressions: what is computed twice is computed once."""
+
+from __future__ import annotations
+
+from dsl.ir.core import Function, Op, Region, Value
+from dsl.ops import PRIMITIVES
+from dsl.passes.common import is_pure, substitute
+
+
+def cse(fn: Function) -> bool:
+    """Share pure ops with equal operands where the first is visible; pure ops without operands move to the top.
+    Guarantees the same values and the same derivatives (a value is only replaced by itself)."""
+    sharer = _Sharer()
+    before = fn.body.ops
+    sharer.region(fn.body)
+    moved = sharer.top + fn.body.ops
+    fn.body.ops = moved
+    return sharer.changed or any(a is not b for a, b in zip(before, moved, strict=False))
+
+
+class _Sharer:
+    def __init__(self) -> None:
+        self.known: dict[object, list[Value]] = {}
+        self.mapping: dict[Value, Value] = {}
+        self.top: list[Op] = []
+        self.changed = False
+
+    def region(self, region: Region) -> None:
+        local: list[object] = []  # what is known only in this region
+        kept: list[Op] = []
+        for op in region.ops:
+            substitute(op, self.mapping)
+            if not self.share(op, local):
+                kept.append(op)
+                for inner in op.regions:
+                    self.region(inner)
+        for key in local:
+            del self.known[key]
+        region.ops = kept
+
+    def share(self, op: Op, local: list[object]) -> bool:
+        """Whether the op need not stay where it is."""
+        if op.regions or not is_pure(op):
+            return False
+        key = _key(op)
+        if key in self.known:
+            self.mapping.update(zip(op.results, self.known[key], strict=True))
+            self.changed = True
+            return True
+        self.known[key] = op.results
+        if op.args:
+            local.append(key)
+            return False
+        self.top.append(op)
+        return True
+
+
+def _key(op: Op) -> object:
+    """Equal for ops that give the same values. Constants are told apart by their text: 0.0 is not -0.0."""
+    args = op.args
+    primitive = PRIMITIVES.get(op.name)
+    if primitive is not None and primitive.commutative:
+        args = sorted(args[:2], key=id) + args[2:]
+    attrs = tuple((k, repr(v)) for k, v in sorted(op.attrs.items())) if op.attrs else ()
+    return op.name, tuple(args), tuple(r.type for r in op.results), attrs

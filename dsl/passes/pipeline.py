@@ -1,0 +1,77 @@
+"""The order in which passes run, before differentiation and after it.
+
+Before: only rewrites that keep value and derivative at every point; what has a rule stays a call, what is stopped
+stays stopped, and no branch becomes a selection. After: no derivative will be taken any more, so rules and stops have
+done their work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, TypeAlias
+
+from dsl.ir.core import Function, Program
+from dsl.ir.verifier import verify as check
+from dsl.passes.common import quiet_functions
+from dsl.passes.cse import cse
+from dsl.passes.dce import dce
+from dsl.passes.flatten import flatten
+from dsl.passes.fold import fold
+from dsl.passes.inline import inline
+from dsl.passes.reachable import reachable
+from dsl.passes.simplify import drop_stops, simplify
+
+Stage: TypeAlias = Literal["before-ad", "after-ad"]
+Trace: TypeAlias = Callable[[str, Program], None]
+
+ROUNDS = 3
+
+
+def optimise(
+    program: Program, roots: Sequence[str], stage: Stage, verify: bool = False, trace: Trace | None = None
+) -> None:
+    """Simplify a program in place, for calls of the roots; functions that these do not need are dropped.
+    `verify` checks the IR behind every pass, `trace` is told each pass's name and what it made."""
+    run = _Run(program, list(roots), verify, trace)
+    final = stage == "after-ad"
+    run.whole("reachable", reachable(program, roots))
+    if final:
+        run.each("drop stops", drop_stops)
+    for _ in range(ROUNDS):
+        run.changed = False
+        run.whole("inline", inline(program, roots, rules=final))
+        run.whole("reachable", reachable(program, roots))
+        run.each("fold", fold)
+        run.each("flatten", flatten)
+        run.each("simplify", simplify)
+        run.each("cse", cse)
+        quiet = quiet_functions(program, roots)
+        run.each("dce", partial(dce, quiet=quiet))
+        if not run.changed:
+            break
+    run.whole("reachable", reachable(program, roots))
+
+
+class _Run:
+    def __init__(self, program: Program, roots: list[str], verify: bool, trace: Trace | None) -> None:
+        self.program = program
+        self.roots = roots
+        self.verify = verify
+        self.trace = trace
+        self.changed = False
+
+    def each(self, name: str, transform: Callable[[Function], bool]) -> None:
+        """A pass over every function."""
+        changed = False
+        for fn in self.program.functions.values():
+            changed |= transform(fn)
+        self.whole(name, changed)
+
+    def whole(self, name: str, changed: bool) -> None:
+        """What follows a pass."""
+        self.changed |= changed
+        if self.verify:
+            check(self.program)
+        if self.trace is not None:
+            self.trace(name, self.program)
