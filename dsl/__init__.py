@@ -1,1 +1,56 @@
-"""dfl: a small statically compiled, differentiable language."""
+"""dfl: a small statically compiled, differentiable language.
+
+    import dsl
+    m = dsl.load("model.dfl")
+    m.f(2.0)                    # a native call
+    dsl.gradient(m.f, 2.0)      # a tuple, one entry an argument
+
+The public names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dsl.api import Function as Function
+    from dsl.api import Module as Module
+    from dsl.api import check_grads as check_grads
+    from dsl.api import grad as grad
+    from dsl.api import gradient as gradient
+    from dsl.api import hessian as hessian
+    from dsl.api import hvp as hvp
+    from dsl.api import jacfwd as jacfwd
+    from dsl.api import jacrev as jacrev
+    from dsl.api import jvp as jvp
+    from dsl.api import load as load
+    from dsl.api import loads as loads
+    from dsl.api import value_and_grad as value_and_grad
+    from dsl.api import vjp as vjp
+    from dsl.diagnostics import DslError as DslError
+    from dsl.diagnostics import DslErrors as DslErrors
+    from dsl.diagnostics import PerformanceWarning as PerformanceWarning
+    from dsl.runtime.convert import Record as Record
+    from dsl.runtime.convert import String as String
+
+__version__ = "0.1.0"
+
+_HOMES: dict[str, str] = {
+    **dict.fromkeys(("load", "loads", "Module", "Function"), "dsl.api"),
+    **dict.fromkeys(("gradient", "jvp", "vjp", "hvp", "check_grads"), "dsl.api"),
+    **dict.fromkeys(("grad", "value_and_grad", "hessian", "jacfwd", "jacrev"), "dsl.api"),
+    **dict.fromkeys(("DslError", "DslErrors", "PerformanceWarning"), "dsl.diagnostics"),
+    **dict.fromkeys(("Record", "String"), "dsl.runtime.convert"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'dsl' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*_HOMES, "__version__"])

@@ -1,0 +1,1 @@
+"""The command line: `main` dispatches, one lazily imported module a group of commands."""

@@ -1,13 +1,15 @@
 """The one table of error codes. A code's kind is the name Julia gives such an error.
 
 Ranges: E01 syntax, E02 names and types, E03 calls and methods, E04 raised while a program runs,
-E05 differentiation, E06 files and Python values, E09 not yet supported. `title` is one line; `page` is what
-`dfl explain` prints: what it means, a wrong example, the right one.
+E05 differentiation, E06 files and Python values, E09 not yet supported. `title` is one line; the page behind it, with
+a wrong example and the right one, is in `pages`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from dsl.diagnostics.pages import PAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,11 @@ class Code:
     code: str
     kind: str
     title: str
-    page: str = ""
+
+    def explain(self) -> str:
+        """What `dfl explain` prints."""
+        page = PAGES.get(self.code)
+        return f"{self.code} ({self.kind}): {self.title}" + (f"\n\n{page.render()}" if page else "")
 
 
 def _table(*rows: Code) -> dict[str, Code]:

@@ -1,0 +1,26 @@
+"""`dfl code-…`: a call at every stage, from the syntax tree to the machine code."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from dsl.cli.options import add_options, add_program, open_module, print_timings, split_program
+from dsl.cli.output import LANGUAGES, print_code
+
+
+def configure(parser: ArgumentParser, command: str) -> None:
+    add_program(parser, "a call, as in f(2.0, 3) or f'(π); numbers become parameters, π and functions do not")
+    add_options(parser)
+    if command == "code-llvm":
+        parser.add_argument("--raw", action="store_true", help="the whole module, with attributes and line tables")
+
+
+def execute(arguments: Namespace) -> int:
+    stage = arguments.command.removeprefix("code-")
+    file, expression = split_program(arguments.program, arguments.command)
+    module = open_module(file, arguments)
+    more = {"optimize": not arguments.no_optimize, "raw": arguments.raw} if stage == "llvm" else {}
+    text = getattr(module, f"code_{stage}")(expression, **more)
+    print_code(text, LANGUAGES[stage], arguments.json)
+    print_timings(module, arguments.timings)
+    return 0

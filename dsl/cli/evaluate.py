@@ -1,0 +1,32 @@
+"""`dfl run`, `dfl eval` and `dfl grad`: values, in the language's own notation or as JSON."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from dsl.cli.options import add_options, add_program, open_module, print_timings, split_program
+from dsl.cli.output import print_json
+
+
+def configure(parser: ArgumentParser, command: str) -> None:
+    if command == "run":
+        parser.add_argument("file", help="a .dfl file, or - for the standard input")
+    else:
+        add_program(parser, "an expression" if command == "eval" else "a call, as in f(2.0, 3)")
+    add_options(parser)
+
+
+def execute(arguments: Namespace) -> int:
+    if arguments.command == "run":
+        module = open_module(arguments.file, arguments, print_expressions=not arguments.json)
+        print_timings(module, arguments.timings)
+        return 0
+    file, expression = split_program(arguments.program, arguments.command)
+    module = open_module(file, arguments)
+    result = (module.gradient_of if arguments.command == "grad" else module.evaluate)(expression)
+    if arguments.json:
+        print_json({"value": result.json()})
+    else:
+        print(result)
+    print_timings(module, arguments.timings)
+    return 0

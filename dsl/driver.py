@@ -1,0 +1,243 @@
+"""The driver: the only place that sequences the stages; `Driver.compile` is the compiler from top to bottom.
+
+Guarantees: an entry's lowered program is never changed (passes work on a copy), every stage's time is added up under
+its name, and a deep program meets the limits of the stages, not Python's recursion limit.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from dsl.ad import Plan, expand, reverse_plan
+from dsl.diagnostics import Source, error
+from dsl.interp import run as interpret
+from dsl.ir.core import Function, Program, Region, RegionBuilder, clone_function
+from dsl.ir.text import print_program
+from dsl.ir.verifier import verify
+from dsl.lower.session import Entry, Session
+from dsl.passes.globals import bind_globals
+from dsl.passes.pipeline import optimise
+from dsl.runtime.engine import Unit, compile_unit
+from dsl.syntax import parse_expression, parse_file
+from dsl.syntax.ast import Expr, File
+from dsl.syntax.files import read_source
+from dsl.types import is_ref, tangent
+
+Mode: TypeAlias = Literal["auto", "forward", "reverse"]
+MODES = ("auto", "forward", "reverse")
+RECURSION_LIMIT = 50_000
+Out: TypeAlias = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to compile.
+
+    opt_level    LLVM's level, 0 to 3; the values are the same bits at each
+    mode         how to differentiate: "auto" takes the cheaper way
+    checks       False: NaN where a function is outside its domain, instead of a DomainError
+    optimize     False: no passes of ours but those that are needed
+    interpreter  run the SSA by the reference interpreter instead of native code
+    verify       check the invariants of the SSA after every pass
+    """
+
+    opt_level: int = 3
+    mode: Mode = "auto"
+    checks: bool = True
+    optimize: bool = True
+    interpreter: bool = False
+    verify: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise error("E0409", f"mode is {self.mode!r}, which is none of {', '.join(MODES)}")
+        if self.opt_level not in range(4):
+            raise error("E0409", f"opt_level is {self.opt_level!r}, which is none of 0, 1, 2, 3")
+
+
+class Timings(dict[str, float]):
+    """Seconds by stage. A stage that runs inside another one is not counted in that one again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inner: list[float] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._inner.append(0.0)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            whole = time.perf_counter() - start
+            own = whole - self._inner.pop()
+            self[name] = self.get(name, 0.0) + own
+            if self._inner:
+                self._inner[-1] += whole
+
+
+@dataclass(eq=False)
+class Compiled:
+    """An entry that can be called: `program` is its SSA after all passes, `globals` the leaves of top-level variables
+    that its function takes after the arguments. The native unit is made when it is first asked for."""
+
+    entry: Entry
+    options: Options
+    program: Program
+    globals: list[tuple[str, int]]
+    timings: Timings
+    native: Unit | None = None
+
+    @property
+    def unit(self) -> Unit:
+        if self.native is None:
+            with deep_recursion(), self.timings.stage("llvm"):
+                self.native = compile_unit(self.program, self.entry.name, opt_level=self.options.opt_level)
+        return self.native
+
+
+class Driver:
+    """One program's way from text to values."""
+
+    def __init__(self, source: Source, options: Options, out: Out) -> None:
+        self.options = options
+        self.timings = Timings()
+        self.out = out
+        self.session = Session(source, self.parse, self.evaluate, out=out, read=read_source)
+
+    def parse_expression(self, source: Source) -> Expr:
+        with deep_recursion(), self.timings.stage("parse"):
+            return parse_expression(source)
+
+    def parse(self, source: Source) -> File:
+        with deep_recursion(), self.timings.stage("parse"):
+            return parse_file(source)
+
+    def lower(self, make: Callable[[], Entry]) -> Entry:
+        """Run a method of the session that makes an entry."""
+        with deep_recursion(), self.timings.stage("lower"):
+            return make()
+
+    def compile(self, entry: Entry, options: Options | None = None) -> Compiled:
+        """The stages, in order: lowered SSA → passes → derivatives → passes (→ LLVM → native code, when called)."""
+        o = options or self.options
+        roots = [entry.name]
+        with deep_recursion():
+            program = clone_program(entry.program)
+            if not o.checks:
+                drop_domain_checks(program)
+            if o.optimize:
+                with self.timings.stage("passes"):
+                    optimise(program, roots, "before-ad", verify=o.verify)
+            with self.timings.stage("ad"):
+                expand(program, o.mode)
+            with self.timings.stage("passes"):
+                globals_ = bind_globals(program, entry.name)
+                if o.optimize:
+                    optimise(program, roots, "after-ad", verify=o.verify)
+            if o.verify:
+                verify(program)
+        return Compiled(entry, o, program, globals_, self.timings)
+
+    def call(self, compiled: Compiled, args: Sequence[Any], once: bool = False) -> list[Any]:
+        """Call compiled code with leaf values; the values of the top-level variables it uses are added. What runs once
+        and is small is interpreted: the bits are the same."""
+        leaves = [*args, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
+        if compiled.options.interpreter or (once and is_small(compiled)):
+            with self.timings.stage("run"):
+                return interpret(compiled.program, compiled.entry.name, leaves, self.out)
+        unit = compiled.unit
+        with self.timings.stage("run"):
+            return unit.call(leaves)
+
+    def listing(self, stage: str, entry: Entry, options: Options, optimize: bool, raw: bool) -> str:
+        """The text of an entry at a stage: lowered, typed, adjoint, plan, llvm or native."""
+        if stage == "lowered":
+            return print_program(entry.program)
+        if stage == "plan":
+            return str(self.plan(entry, options))
+        if stage == "adjoint":
+            entry, options = adjoint(entry), replace(options, mode="reverse")
+        compiled = self.compile(entry, options)
+        if stage in ("typed", "adjoint"):
+            return print_program(compiled.program)
+        if stage == "native":
+            return compiled.unit.assembly
+        return compiled.unit.llvm(optimize=optimize, raw=raw)
+
+    def evaluate(self, entry: Entry) -> list[Any]:
+        """Run an entry that takes no arguments (top-level statements, `eval`)."""
+        return self.call(self.compile(entry), (), once=True)
+
+    def plan(self, entry: Entry, options: Options) -> Plan:
+        """What the reverse of an entry's function keeps."""
+        with deep_recursion():
+            program = clone_program(entry.program)
+            if options.optimize:
+                optimise(program, [entry.name], "before-ad", verify=options.verify)
+            return reverse_plan(program, entry.name, derivable(entry))
+
+
+def clone_program(program: Program) -> Program:
+    return Program({name: clone_function(fn, name) for name, fn in program.functions.items()})
+
+
+def drop_domain_checks(program: Program) -> None:
+    """Take out the checks of E0401: what is outside a function's domain gives NaN."""
+    for fn in program.functions.values():
+        for region in (fn.body, *(r for op in fn.body.walk() for r in op.regions)):
+            region.ops = [op for op in region.ops if not (op.name == "check" and op.attrs["code"] == "E0401")]
+
+
+def is_small(compiled: Compiled) -> bool:
+    """Whether the interpreter is sure to be done before LLVM would have begun: straight-line scalar code."""
+    fn = compiled.program.functions[compiled.entry.name]
+    if len(fn.body.ops) > 200 or any(is_ref(v.type) for v in fn.params):
+        return False
+    return all(
+        not op.regions and op.name != "call" and not any(is_ref(r.type) for r in op.results) for op in fn.body.ops
+    )
+
+
+def derivable(entry: Entry) -> tuple[int, ...]:
+    """The parameters of an entry's function that have a tangent."""
+    params = entry.program.functions[entry.name].params
+    return tuple(k for k, p in enumerate(params) if tangent(p.type) is not None)
+
+
+def adjoint(entry: Entry) -> Entry:
+    """The entry of the reverse of an entry's function: it takes the arguments and the cotangents of the results, and
+    gives the results and the cotangents of the arguments."""
+    program = clone_program(entry.program)
+    fn = program.functions[entry.name]
+    if any(is_ref(t) for t in fn.results):
+        raise error("E0501", f"{fn.title or fn.name} gives a reference; its reverse needs numbers as results")
+    wrt = derivable(entry)
+    of_params = {k: t for k in wrt if (t := tangent(fn.params[k].type)) is not None}
+    seeds = [t for t in map(tangent, fn.results) if t is not None]
+    shadows = [t for t in of_params.values() if is_ref(t)]
+    types = [*(p.type for p in fn.params), *seeds, *shadows]
+    hints = [*(p.hint for p in fn.params), *("seed" for _ in seeds), *("shadow" for _ in shadows)]
+    body = Region(types, hints)
+    results = (*fn.results, *(t for t in of_params.values() if not is_ref(t)))
+    builder = RegionBuilder(body)
+    builder.return_(*builder.op("vjp", body.params, results, fn=fn.name, wrt=wrt).results)
+    name = program.fresh(f"{fn.name}.reverse")
+    reverse = program.add(Function(name, body, results, f"the reverse of {fn.title or fn.name}"))
+    return replace(entry, program=program, name=reverse.name)
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Lets the stages recurse over deeply nested programs."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, RECURSION_LIMIT))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)

@@ -1,0 +1,111 @@
+"""Imports point downwards only: every `import` of the package is compared with the order of the layers."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "dsl"
+
+# From the lowest layer to the highest. A module belongs to its longest matching prefix; modules of one prefix may
+# import each other, modules of different prefixes only downwards, never sideways.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("dsl.diagnostics",),
+    ("dsl.types",),
+    ("dsl.ir",),
+    ("dsl.ops", "dsl.syntax"),
+    ("dsl.ir.text", "dsl.ir.verifier"),  # these two read the tables of primitives
+    ("dsl.analysis",),
+    ("dsl.lower",),
+    ("dsl.passes",),
+    ("dsl.ad", "dsl.interp", "dsl.backend"),
+    ("dsl.runtime",),
+    ("dsl.driver", "dsl.trees"),
+    ("dsl.api",),
+    ("dsl.repl",),
+    ("dsl.cli",),
+    ("dsl", "dsl.__main__"),
+)
+RANK = {prefix: level for level, prefixes in enumerate(LAYERS) for prefix in prefixes}
+
+# Imports of the package inside functions, each with its reason: (module, imported module).
+LAZY = {
+    ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
+    ("dsl.cli.main", "dsl"): "the version is",
+}
+# Third-party packages that are slow to import: where each may be imported at all.
+HEAVY = {"lark": ("dsl.syntax",), "llvmlite": ("dsl.backend", "dsl.runtime"), "numpy": ("dsl.runtime",)}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def layer(module: str) -> str:
+    """The longest prefix of LAYERS that a module belongs to."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        prefix = ".".join(parts[:length])
+        if prefix in RANK and (prefix != "dsl" or module == "dsl"):
+            return prefix
+    raise AssertionError(f"{module} is in no layer: add it to LAYERS")
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """(imported module, whether inside a function) for every import, those for type checking only left out."""
+    stack: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while stack:
+        node, inside = stack.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, inside
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the layer"
+            assert node.module is not None
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield (full if full in MODULES else node.module), inside
+        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        stack += [(child, inside) for child in ast.iter_child_nodes(node)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downwards(module: str) -> None:
+    own = layer(module)
+    for target, inside in imports(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        top = target.split(".")[0]
+        if top in HEAVY:
+            assert module.startswith(HEAVY[top]), f"{module} imports {top}"
+        if top != "dsl":
+            continue
+        theirs = layer(target)
+        assert own == theirs or RANK[theirs] < RANK[own], f"{module} ({own}) imports {target} ({theirs}): upwards"
+        assert not inside or (module, target) in LAZY, f"{module} imports {target} inside a function"
+
+
+def test_the_list_of_lazy_imports_is_used() -> None:
+    found = {
+        (module, target)
+        for module, path in MODULES.items()
+        for target, inside in imports(ast.parse(path.read_text(encoding="utf-8")))
+        if inside
+    }
+    assert set(LAZY) <= found
+
+
+def test_every_layer_exists() -> None:
+    for prefix in RANK:
+        assert prefix in MODULES, prefix

@@ -1,0 +1,38 @@
+"""What starts the command must be light: heavy packages are imported only by the paths that need them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("lark", "numpy", "llvmlite", "scipy", "pygments", "prompt_toolkit", "rich")
+
+
+def loaded_after(code: str) -> set[str]:
+    """The heavy packages that a fresh Python has loaded after some code."""
+    probe = f"import sys\n{code}\nsys.stderr.write(' '.join(n for n in {HEAVY!r} if n in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def test_import_dsl_loads_nothing_heavy() -> None:
+    assert loaded_after("import dsl; dsl.__version__; dir(dsl)") == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["explain", "E0401"], ["eval", "--help"]])
+def test_help_and_explain_load_nothing_heavy(arguments: list[str]) -> None:
+    assert loaded_after(f"from dsl.cli.main import main; main({arguments!r})") == set()
+
+
+def test_syntax_needs_lark_alone() -> None:
+    code = "from dsl.syntax import parse_file; from dsl.diagnostics import Source; parse_file(Source('a', 'f(x) = x'))"
+    assert loaded_after(code) == {"lark"}
+
+
+def test_a_value_needs_no_numpy() -> None:
+    code = "import dsl; assert dsl.loads('f(x) = x^2').f(3.0) == 9.0"
+    assert "numpy" not in loaded_after(code)
