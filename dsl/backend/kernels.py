@@ -43,7 +43,7 @@ def constant(value: float | int | bool, type: LeafType) -> str:
 
 def instructions(name: str, types: Sequence[LeafType], operands: Sequence[str], result: str, prefix: str) -> list[str]:
     """The instructions (no indentation) that compute a primitive into `%result`. `operands` are `%names` or constants
-    without types, `prefix` is unique to this op in its function. What they call: see `needs`."""
+    without types, `prefix` is unique to this op in its function. What they call: `declarations`, `needed`."""
     form = PRIMITIVES[name].llvm_form(types[0])
     r = llvm_type(result_type(name, types))
     kind, _, callee = form.partition(":")
@@ -81,20 +81,31 @@ def kernels_called(lines: Iterable[str]) -> list[str]:
     ))  # fmt: skip
 
 
-def support(lines: Iterable[str]) -> str:
-    """Everything that these lines of IR call from here: the kernels, those that they call in turn, and all
-    declarations. For emitters that collect them by themselves: `kernels_called`, `definition`, `declarations`."""
-    lines = list(lines)
-    texts: dict[str, str] = {}
-    pending = kernels_called(lines)
+@cache
+def needed(kernel: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The kernel itself and all that it calls in turn, and the declarations of the C library that these need."""
+    names: list[str] = []
+    declared: dict[str, str] = {}
+    pending = [kernel]
     while pending:
         name = pending.pop()
-        if name not in texts:
-            texts[name] = definition(name)
-            pending += kernels_called(texts[name].splitlines())
-    bodies = [texts[name] for name in sorted(texts)]
-    declared = declarations([*lines, *(line for body in bodies for line in body.splitlines())])
-    return "\n".join([*(declared[name] for name in sorted(declared)), *bodies])
+        if name not in names:
+            names.append(name)
+            lines = definition(name).splitlines()
+            pending += kernels_called(lines)
+            declared |= {c: text for c, text in declarations(lines).items() if not c.startswith("llvm.")}
+    return tuple(names), declared
+
+
+@cache
+def library_functions() -> frozenset[str]:
+    """Every function of the C library that some primitive calls."""
+    found: set[str] = set()
+    for p in PRIMITIVES.values():
+        for operands, _ in p.signatures:
+            kind, _, name = p.llvm_form(operands[0]).partition(":")
+            found |= {name} if kind == "libm" else set(needed(name)[1]) if kind == "kernel" else set()
+    return frozenset(found)
 
 
 # ---------------------------------------------------------------- kernels
