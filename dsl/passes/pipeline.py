@@ -19,6 +19,7 @@ from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
 from dsl.passes.inline import inline
+from dsl.passes.promote import promote
 from dsl.passes.reachable import reachable
 from dsl.passes.simplify import drop_stops, simplify
 
@@ -42,6 +43,7 @@ def optimise(
         run.changed = False
         run.whole("inline", inline(program, roots, rules=final))
         run.whole("reachable", reachable(program, roots))
+        run.each("promote", promote)
         run.each("fold", fold)
         run.each("flatten", flatten)
         run.each("simplify", simplify)
