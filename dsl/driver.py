@@ -96,8 +96,10 @@ class Compiled:
     @property
     def unit(self) -> Unit:
         if self.native is None:
-            with deep_recursion(), self.timings.stage("llvm"):
+            with deep_recursion(), self.timings.stage("emit"):
                 self.native = compile_unit(self.program, self.entry.name, opt_level=self.options.opt_level)
+            with self.timings.stage("llvm"):
+                self.native.link()
         return self.native
 
 
@@ -153,7 +155,7 @@ class Driver:
                 return interpret(compiled.program, compiled.entry.name, leaves, self.out)
         unit = compiled.unit
         with self.timings.stage("run"):
-            return unit.call(leaves)
+            return unit.call(leaves, self.out)
 
     def listing(self, stage: str, entry: Entry, options: Options, optimize: bool, raw: bool) -> str:
         """The text of an entry at a stage: lowered, typed, adjoint, plan, llvm or native."""

@@ -28,8 +28,8 @@ def execute(arguments: Namespace) -> int:
     if arguments.json:
         print_json({"errors": [error_record(error) for error in found]})
     else:
-        for error in found:
-            report_error(error)
+        for each in found:
+            report_error(each)
         if not found:
             print("no errors")
     return 1 if found else 0
