@@ -19,6 +19,7 @@ from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
 from dsl.passes.inline import inline
+from dsl.passes.licm import licm
 from dsl.passes.promote import promote
 from dsl.passes.reachable import reachable
 from dsl.passes.simplify import drop_stops, simplify
@@ -48,6 +49,7 @@ def optimise(
         run.each("flatten", flatten)
         run.each("simplify", simplify)
         run.each("cse", cse)
+        run.each("licm", partial(licm, exact=not final))
         quiet = quiet_functions(program, roots)
         run.each("dce", partial(dce, quiet=quiet))
         if not run.changed:
