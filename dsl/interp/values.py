@@ -1,0 +1,32 @@
+"""What references are while the interpreter runs. Scalars are Python floats, ints and bools; null is None."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dsl.types import BOOL, F32, F64, I64, LeafType
+
+
+@dataclass(eq=False)
+class Memory:
+    """A growable run of records, each a list of its fields. Equal only to itself: it stands for a place."""
+
+    rows: list[list[Any]]
+
+
+@dataclass(eq=False, frozen=True)
+class Packed:
+    """What `pack` made: the values and their types."""
+
+    values: tuple[Any, ...]
+    types: tuple[LeafType, ...] = ()
+
+
+def zero(t: LeafType) -> Any:
+    """What memory of a field type holds when it is made."""
+    if t in (F64, F32):
+        return 0.0
+    if t == I64:
+        return 0
+    return False if t == BOOL else None
