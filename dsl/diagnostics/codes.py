@@ -51,6 +51,7 @@ CODES: dict[str, Code] = _table(
     Code("E0408", "InexactError", "a number cannot be converted exactly"),
     Code("E0409", "ArgumentError", "an argument has a value that makes no sense here"),
     Code("E0410", "UndefVarError", "a variable is read before it has a value"),
+    Code("E0411", "OutOfMemoryError", "there is not enough memory"),
     # ------------------------------------------------------------ E05 differentiation
     Code("E0501", "NonScalarOutput", "the gradient of a result that is no scalar"),
     Code("E0502", "NonRealOutput", "the gradient of a result that is not real"),

@@ -68,6 +68,7 @@ _PYTHON_BASES: dict[str, type[Exception]] = {
     "KeyError": KeyError, "DivideError": ZeroDivisionError, "StackOverflowError": RecursionError,
     "AssertionError": AssertionError, "FieldError": AttributeError, "DimensionMismatch": ValueError,
     "NonScalarOutput": TypeError, "NonRealOutput": TypeError, "UndefKeywordError": TypeError,
+    "OutOfMemoryError": MemoryError,
 }  # fmt: skip
 _classes: dict[str, type[DslError]] = {}
 

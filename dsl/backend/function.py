@@ -1,0 +1,540 @@
+"""One function: structured SSA to basic blocks.
+
+Regions become blocks, what they carry becomes phis; constants are written where they are used. The walk over nested
+regions keeps its own stack (`drive`), so nesting is limited by memory only. Code that fails is out of line, behind
+everything else: a failing check writes which one it is and its operands into the context and returns the flag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dsl.backend.debug import quoted
+from dsl.backend.kernels import constant
+from dsl.backend.layout import (
+    INTERRUPTED,
+    WORD,
+    Context,
+    Header,
+    access_type,
+    record_size,
+    register_type,
+)
+from dsl.backend.signature import Signature
+from dsl.diagnostics import Span
+from dsl.ir.core import Function, Op, Region, Value
+from dsl.ops import PRIMITIVES
+from dsl.ops.evaluation import round_to_f32
+from dsl.types import BOOL, F32, LeafType, Mem
+
+if TYPE_CHECKING:
+    from dsl.backend.emit import UnitEmitter
+
+Steps: TypeAlias = Iterator["Steps"]
+
+
+def drive(steps: Steps) -> None:
+    """Run generators that yield the generators to run first, with a stack of our own instead of Python's."""
+    stack = [steps]
+    while stack:
+        try:
+            stack.append(next(stack[-1]))
+        except StopIteration:
+            stack.pop()
+
+
+@dataclass
+class Join:
+    """A block that control reaches from several places, each with values of its own."""
+
+    label: str
+    incoming: list[tuple[str, list[str]]] = field(default_factory=list)  # (block, operands)
+
+
+@dataclass
+class Frame:
+    """A loop around the place of the walk: where its `next` and `break` go."""
+
+    outer: Frame | None
+    again: Join
+    out: Join | None  # None: a `for`, which has no exits
+
+
+_PLAIN_NAME = re.compile(r"[-a-zA-Z$_.][-a-zA-Z$_.0-9]*")
+
+
+def identifier(sigil: str, name: str) -> str:
+    """A name as LLVM writes it: `%x`, `@"f'"`."""
+    return f"{sigil}{name}" if _PLAIN_NAME.fullmatch(name) else f'{sigil}"{quoted(name)}"'
+
+
+class FunctionEmitter:
+    """Writes one function; `lines` is its text so far."""
+
+    def __init__(self, unit: UnitEmitter, fn: Function, signature: Signature) -> None:
+        self.unit = unit
+        self.fn = fn
+        self.signature = signature
+        self.scope = unit.debug.subprogram(fn, signature.symbol) if unit.lines else ""
+        self.lines: list[str] = []
+        self.cold: list[str] = []
+        self.names: dict[Value, str] = {}
+        self.taken: set[str] = {"ctx", "out", "entry", "failed", "scratch"}
+        self.count = 0
+        self.block = "entry"
+        self.where = ""       # the suffix that gives an instruction its place in the source
+        self.span: Span = fn.span
+        self.scratch = 0      # slots of the buffer that operands and many results go through
+        self.failing = False  # some code jumps to the shared failing return
+
+    # ------------------------------------------------------------ names and lines
+    def fresh(self, stem: str) -> str:
+        """A label or register name that is used nowhere else in the function."""
+        self.count += 1
+        return f"{stem}.{self.count}"
+
+    def name(self, value: Value) -> str:
+        """Give a value its register."""
+        stem = value.hint.replace(".", "_") or "v"
+        text = stem if value.hint and stem not in self.taken else self.fresh(stem)
+        self.taken.add(text)
+        register = self.names[value] = identifier("%", text)
+        return register
+
+    def line(self, text: str) -> None:
+        self.lines.append(f"  {text}{self.where}")
+
+    def let(self, text: str, stem: str = "v") -> str:
+        """An instruction whose result gets a name of its own."""
+        register = identifier("%", self.fresh(stem))
+        self.line(f"{register} = {text}")
+        return register
+
+    def define(self, value: Value, text: str) -> None:
+        self.line(f"{self.name(value)} = {text}")
+
+    def start(self, label: str) -> None:
+        self.lines.append(f"{label}:")
+        self.block = label
+
+    def jump(self, label: str) -> None:
+        self.line(f"br label %{label}")
+
+    def enter(self, join: Join, values: Iterable[Value]) -> None:
+        """Go from here to a join, with values."""
+        join.incoming.append((self.block, [self.names[v] for v in values]))
+        self.jump(join.label)
+
+    def phi(self, register: str, type: LeafType, join: Join, k: int) -> str:
+        ways = ", ".join(f"[ {operands[k]}, %{block} ]" for block, operands in join.incoming)
+        return f"  {register} = phi {register_type(type)} {ways}{self.where}"
+
+    def meet(self, join: Join, results: Sequence[Value]) -> None:
+        """Start a join; its values become these results. What nothing reaches has no value."""
+        self.start(join.label)
+        for k, value in enumerate(results):
+            if join.incoming:
+                self.lines.append(self.phi(self.name(value), value.type, join, k))
+            else:
+                self.names[value] = "poison"
+
+    def typed(self, value: Value) -> str:
+        return f"{register_type(value.type)} {self.names[value]}"
+
+    # ------------------------------------------------------------ the whole
+    def text(self) -> str:
+        s = self.signature
+        self.place(self.fn.span)
+        for p in self.fn.params:
+            self.name(p)
+        params = [self.typed(p) for p in self.fn.params]
+        params = ["ptr %ctx"] * s.context + params + ["ptr %out"] * s.indirect
+        linkage = "" if self.fn is self.unit.root else "internal "
+        attributes = ' "disable-tail-calls"="true"' if s.recursive else ""
+        attributes += f" !dbg {self.scope}" if self.scope else ""
+        head = f"define {linkage}{s.gives} {identifier('@', s.symbol)}({', '.join(params)}) nounwind{attributes} {{"
+        if s.recursive:
+            self.guard()
+        drive(self.region(self.fn.body, None, None))
+        if self.failing:
+            self.cold += ["failed:", f"  ret {self.failure()}{self.where}"]
+        entry = ["entry:"]
+        if self.scratch:
+            entry.append(f"  %scratch = alloca [{self.scratch} x i64], align 8")
+        return "\n".join([head, *entry, *self.lines, *self.cold, "}"])
+
+    def place(self, span: Span) -> None:
+        self.span = span
+        self.where = self.unit.debug.location(span, self.scope, self.fn.span)
+
+    def failure(self) -> str:
+        """What a failing function returns."""
+        s = self.signature
+        if len(s.parts) == 1:
+            return "i1 true"
+        return f"{s.gives} {{ {', '.join(['i1 true', *(f'{t} poison' for t in s.parts[1:])])} }}"
+
+    def guard(self) -> None:
+        """Fail where the stack is nearly used up."""
+        site = self.unit.site("E0406", "the recursion is too deep", "", self.fn.span, ())
+        limit = self.let(f"load ptr, ptr {self.word(Context.STACK_LIMIT)}")
+        here = self.let("call ptr @llvm.stacksave.p0()")
+        self.expect(self.let(f"icmp uge ptr {here}, {limit}"), site, ())
+
+    # ------------------------------------------------------------ control flow
+    def region(self, region: Region, frame: Frame | None, after: Join | None) -> Steps:
+        """The ops of a region; `after` is where its `yield` goes."""
+        for op in region.ops:
+            self.place(op.span)
+            match op.name:
+                case "if":
+                    yield self.emit_if(op, frame)
+                case "for":
+                    yield self.emit_for(op, frame)
+                case "loop":
+                    yield self.emit_loop(op, frame)
+                case "yield":
+                    assert after is not None
+                    self.enter(after, op.args)
+                case "next":
+                    assert frame is not None
+                    self.enter(frame.again, op.args)
+                case "break":
+                    self.enter(self.exit(op, frame), op.args)
+                case "return":
+                    self.give(op.args)
+                case "unreachable":
+                    self.line("unreachable")
+                case _:
+                    self.simple(op)
+
+    @staticmethod
+    def exit(op: Op, frame: Frame | None) -> Join:
+        for _ in range(op.attrs.get("depth", 0)):
+            assert frame is not None
+            frame = frame.outer
+        assert frame is not None and frame.out is not None, "a break may not leave a for"
+        return frame.out
+
+    def emit_if(self, op: Op, frame: Frame | None) -> Steps:
+        labels = [self.fresh("then"), self.fresh("else")]
+        join = Join(self.fresh("end"))
+        self.line(f"br i1 {self.names[op.args[0]]}, label %{labels[0]}, label %{labels[1]}")
+        for label, arm in zip(labels, op.regions, strict=True):
+            self.start(label)
+            yield self.region(arm, frame, join)
+        self.meet(join, op.results)
+
+    def emit_loop(self, op: Op, frame: Frame | None) -> Steps:
+        again, out = Join(self.fresh("loop")), Join(self.fresh("exit"))
+        (body,) = op.regions
+        self.enter(again, op.args)
+        self.start(again.label)
+        complete = self.phis_later(again, body.params)
+        yield self.region(body, Frame(frame, again, out), None)
+        self.place(op.span)
+        complete()
+        self.meet(out, op.results)
+
+    def emit_for(self, op: Op, frame: Frame | None) -> Steps:
+        """Counts to the last index by equality, so that nothing overflows; tested at the end of the body."""
+        lo, hi, step, *inits = (self.names[a] for a in op.args)
+        (body,) = op.regions
+        index, *carried = body.params
+        top, latch, out = Join(self.fresh("for")), Join(self.fresh("latch")), Join(self.fresh("exit"))
+        some, last = self.last_index(lo, hi, step)
+        top.incoming.append((self.block, [lo, *inits]))
+        out.incoming.append((self.block, inits))
+        self.line(f"br i1 {some}, label %{top.label}, label %{out.label}")
+        self.start(top.label)
+        complete = self.phis_later(top, body.params)
+        yield self.region(body, Frame(frame, latch, None), None)
+        self.place(op.span)
+        following = [Value(p.type) for p in carried]
+        self.meet(latch, following)
+        values = [self.names[v] for v in following]
+        done = self.let(f"icmp eq i64 {self.names[index]}, {last}")
+        after = self.let(f"add i64 {self.names[index]}, {step}")
+        top.incoming.append((self.block, [after, *values]))
+        out.incoming.append((self.block, values))
+        self.line(f"br i1 {done}, label %{out.label}, label %{top.label}")
+        complete()
+        self.meet(out, op.results)
+
+    def phis_later(self, join: Join, values: Sequence[Value]) -> Callable[[], None]:
+        """Keeps a place for the phis of a loop, which are known when all of its body is; call the result then."""
+        registers = [self.name(v) for v in values]
+        slot = len(self.lines)
+        self.lines.append("")
+
+        def complete() -> None:
+            pairs = enumerate(zip(registers, values, strict=True))
+            self.lines[slot] = "\n".join(self.phi(register, v.type, join, k) for k, (register, v) in pairs)
+
+        return complete
+
+    def last_index(self, lo: str, hi: str, step: str) -> tuple[str, str]:
+        """Whether a `for` has an iteration, and the index of its last one."""
+        if step in ("1", "-1"):
+            return self.let(f"icmp {'sle' if step == '1' else 'sge'} i64 {lo}, {hi}"), hi
+        up = self.let(f"icmp sgt i64 {step}, 0")
+        rising, falling = self.let(f"icmp sle i64 {lo}, {hi}"), self.let(f"icmp sge i64 {lo}, {hi}")
+        some = self.let(f"select i1 {up}, i1 {rising}, i1 {falling}")
+        forward, backward = self.let(f"sub i64 {hi}, {lo}"), self.let(f"sub i64 {lo}, {hi}")
+        way = self.let(f"select i1 {up}, i64 {forward}, i64 {backward}")
+        negated = self.let(f"sub i64 0, {step}")
+        stride = self.let(f"select i1 {up}, i64 {step}, i64 {negated}")
+        count = self.let(f"udiv i64 {way}, {stride}")
+        distance = self.let(f"mul i64 {count}, {step}")
+        return some, self.let(f"add i64 {lo}, {distance}")
+
+    def give(self, values: Sequence[Value]) -> None:
+        """Return from the function."""
+        s = self.signature
+        if s.indirect:
+            for k, v in enumerate(values):
+                self.put("%out", k, v)
+            self.line("ret i1 false" if s.context else "ret void")
+            return
+        operands = ["false"] * s.context + [self.names[v] for v in values]
+        if len(operands) < 2:
+            self.line(f"ret {s.gives} {operands[0]}" if operands else "ret void")
+            return
+        whole = "poison"
+        for k, (type, operand) in enumerate(zip(s.parts, operands, strict=True)):
+            whole = self.let(f"insertvalue {s.gives} {whole}, {type} {operand}, {k}")
+        self.line(f"ret {s.gives} {whole}")
+
+    # ------------------------------------------------------------ failing
+    def word(self, number: int) -> str:
+        """The address of a word of the context."""
+        return self.let(f"getelementptr i8, ptr %ctx, i64 {WORD * number}") if number else "%ctx"
+
+    def expect(self, good: str, site: int, operands: Sequence[Value]) -> None:
+        """Go on where a bool is true, else fail with a site's number and operands."""
+        ok, bad = self.fresh("ok"), self.fresh("bad")
+        self.line(f"br i1 {good}, label %{ok}, label %{bad}{self.unit.likely}")
+        main, self.lines = self.lines, self.cold
+        self.start(bad)
+        self.line(f"store i64 {site}, ptr {self.word(Context.FAILURE)}")
+        for k, v in enumerate(operands):
+            self.put(self.word(Context.OPERANDS + k), 0, v)
+        self.jump("failed")
+        self.failing = True
+        self.lines = main
+        self.start(ok)
+
+    def put(self, base: str, slot: int, value: Value) -> None:
+        """Write a value into a slot of eight bytes."""
+        at = self.let(f"getelementptr i8, ptr {base}, i64 {WORD * slot}") if slot else base
+        self.line(f"store {self.wide(value)}, ptr {at}, align 8")
+
+    def wide(self, value: Value) -> str:
+        """A value as it stands in memory: a bool takes a byte."""
+        if value.type != BOOL:
+            return self.typed(value)
+        return f"i8 {self.let(f'zext i1 {self.names[value]} to i8')}"
+
+    def take(self, value: Value, address: str, suffix: str = "") -> None:
+        """Define a value as what is at an address."""
+        if value.type == BOOL:
+            byte = self.let(f"load i8, ptr {address}{suffix}")
+            self.define(value, f"trunc i8 {byte} to i1")
+        else:
+            self.define(value, f"load {register_type(value.type)}, ptr {address}{suffix}")
+
+    def slots(self, count: int) -> str:
+        """The function's buffer, with at least so many slots."""
+        self.scratch = max(self.scratch, count)
+        return "%scratch"
+
+    # ------------------------------------------------------------ straight-line ops
+    def simple(self, op: Op) -> None:
+        if op.name in PRIMITIVES:
+            self.primitive(op)
+        else:
+            _EMIT[op.name](self, op)
+
+    def primitive(self, op: Op) -> None:
+        operands = [self.names[a] for a in op.args]
+        for text in self.unit.instructions(op, operands, self.name(op.result), self.fresh("p")):
+            self.line(text)
+
+    def emit_const(self, op: Op) -> None:
+        value, type = op.attrs["value"], op.result.type
+        self.names[op.result] = constant(round_to_f32(value) if type == F32 else value, type)
+
+    def emit_null(self, op: Op) -> None:
+        self.names[op.result] = "null"
+
+    def emit_stop(self, op: Op) -> None:
+        self.names[op.result] = self.names[op.args[0]]
+
+    def emit_check(self, op: Op) -> None:
+        operands = op.args[1:]
+        text, hint = op.attrs["text"], op.attrs.get("hint", "")
+        site = self.unit.site(op.attrs["code"], text, hint, op.span, tuple(v.type for v in operands))
+        self.expect(self.names[op.args[0]], site, operands)
+
+    def emit_print(self, op: Op) -> None:
+        """Python prints: it gets the number of the op and its operands."""
+        number = self.unit.printing(op.attrs["text"], tuple(v.type for v in op.args))
+        buffer = self.slots(max(1, len(op.args)))
+        for k, v in enumerate(op.args):
+            self.put(buffer, k, v)
+        printer = self.let(f"load ptr, ptr {self.word(Context.PRINT)}")
+        status = self.let(f"call i32 {printer}(ptr %ctx, i64 {number}, ptr {buffer})")
+        self.expect(self.let(f"icmp eq i32 {status}, 0"), INTERRUPTED, ())
+
+    def emit_call(self, op: Op) -> None:
+        s = self.unit.signatures[op.attrs["fn"]]
+        args = ["ptr %ctx"] * s.context + [self.typed(a) for a in op.args]
+        buffer = self.slots(len(s.results)) if s.indirect else ""
+        if buffer:
+            args.append(f"ptr {buffer}")
+        call = f"call {s.gives} {identifier('@', s.symbol)}({', '.join(args)})"
+        parts = s.parts
+        if not parts:
+            self.line(call)
+        elif parts == ["i1"] and s.context:
+            self.succeed(self.let(call))
+        elif len(parts) == 1:
+            self.define(op.result, call)
+            return
+        else:
+            self.unpack_call(op, self.let(call), s)
+        if buffer:
+            for k, r in enumerate(op.results):
+                self.take(r, self.let(f"getelementptr i8, ptr {buffer}, i64 {WORD * k}"))
+
+    def unpack_call(self, op: Op, whole: str, s: Signature) -> None:
+        if s.context:
+            self.succeed(self.let(f"extractvalue {s.gives} {whole}, 0"))
+        for k, r in enumerate(op.results, start=int(s.context)):
+            self.define(r, f"extractvalue {s.gives} {whole}, {k}")
+
+    def succeed(self, failed: str) -> None:
+        """Go on where a call did not fail, else fail, too."""
+        ok = self.fresh("ok")
+        self.line(f"br i1 {failed}, label %failed, label %{ok}{self.unit.unlikely}")
+        self.failing = True
+        self.start(ok)
+
+    # ------------------------------------------------------------ memory
+    def memory_site(self) -> int:
+        return self.unit.site("E0411", "there is not enough memory", "", self.span, ())
+
+    def header(self, mem: Value, word: Header, type: str) -> tuple[str, str, str]:
+        """The address, value and access suffix of a word of a header."""
+        base = self.names[mem]
+        address = self.let(f"getelementptr i8, ptr {base}, i64 {WORD * word}") if word else base
+        suffix = self.unit.access(word.name)
+        return address, self.let(f"load {type}, ptr {address}{suffix}"), suffix
+
+    def record(self, mem: Value, index: str, data: str = "") -> Callable[[int], str]:
+        """A function from the number of a field to its address in a record."""
+        assert isinstance(mem.type, Mem)
+        type = self.unit.record(mem.type.fields)
+        base = data or self.header(mem, Header.DATA, "ptr")[1]
+        return lambda k: self.let(f"getelementptr {type}, ptr {base}, i64 {index}, i32 {k}")
+
+    def save(self, value: Value, address: str) -> None:
+        self.line(f"store {self.wide(value)}, ptr {address}{self.unit.access(access_type(value.type))}")
+
+    def emit_new(self, op: Op) -> None:
+        fields = self.fields(op.result)
+        size = record_size(fields)
+        self.define(op.result, f"call ptr @dfl.new(ptr %ctx, {self.typed(op.args[0])}, i64 {size})")
+        self.expect(self.let(f"icmp ne ptr {self.names[op.result]}, null"), self.memory_site(), ())
+        self.unit.uses_memory = True
+
+    @staticmethod
+    def fields(mem: Value) -> tuple[LeafType, ...]:
+        assert isinstance(mem.type, Mem)
+        return mem.type.fields
+
+    def emit_len(self, op: Op) -> None:
+        base, suffix = self.names[op.args[0]], self.unit.access(Header.LENGTH.name)
+        address = self.let(f"getelementptr i8, ptr {base}, i64 {WORD * Header.LENGTH}")
+        self.define(op.result, f"load i64, ptr {address}{suffix}")
+
+    def emit_load(self, op: Op) -> None:
+        mem, index = op.args
+        address, first = self.record(mem, self.names[index]), op.attrs.get("first", 0)
+        for k, r in enumerate(op.results, start=first):
+            self.take(r, address(k), self.unit.access(access_type(r.type)))
+
+    def emit_store(self, op: Op) -> None:
+        mem, index, *values = op.args
+        address, first = self.record(mem, self.names[index]), op.attrs.get("first", 0)
+        for k, v in enumerate(values, start=first):
+            self.save(v, address(k))
+
+    def emit_acc(self, op: Op) -> None:
+        mem, index, *values = op.args
+        address, first = self.record(mem, self.names[index]), op.attrs.get("first", 0)
+        for k, v in enumerate(values, start=first):
+            at, type, suffix = address(k), register_type(v.type), self.unit.access(access_type(v.type))
+            old = self.let(f"load {type}, ptr {at}{suffix}")
+            new = self.let(f"fadd {type} {old}, {self.names[v]}")
+            self.line(f"store {type} {new}, ptr {at}{suffix}")
+
+    def emit_push(self, op: Op) -> None:
+        """A test, the stores and the new length; growing is out of line."""
+        mem, *values = op.args
+        at, length, suffix = self.header(mem, Header.LENGTH, "i64")
+        _, capacity, _ = self.header(mem, Header.CAPACITY, "i64")
+        room = self.let(f"icmp ult i64 {length}, {capacity}")
+        grow, ready = self.fresh("grow"), self.fresh("ready")
+        self.line(f"br i1 {room}, label %{ready}, label %{grow}{self.unit.likely}")
+        self.start(grow)
+        size = record_size(self.fields(mem))
+        grown = self.let(f"call i1 @dfl.grow(ptr %ctx, ptr {self.names[mem]}, i64 {size})")
+        self.expect(grown, self.memory_site(), ())
+        self.jump(ready)
+        self.start(ready)
+        address = self.record(mem, length)
+        for k, v in enumerate(values):
+            self.save(v, address(k))
+        self.line(f"store i64 {self.let(f'add i64 {length}, 1')}, ptr {at}{suffix}")
+        self.unit.uses_memory = True
+
+    def emit_pop(self, op: Op) -> None:
+        (mem,) = op.args
+        at, length, suffix = self.header(mem, Header.LENGTH, "i64")
+        last = self.let(f"add i64 {length}, -1")
+        address = self.record(mem, last)
+        for k, r in enumerate(op.results):
+            self.take(r, address(k), self.unit.access(access_type(r.type)))
+        self.line(f"store i64 {last}, ptr {at}{suffix}")
+
+    def emit_same(self, op: Op) -> None:
+        left, right = (self.names[a] for a in op.args)
+        self.define(op.result, f"icmp eq ptr {left}, {right}")
+
+    def emit_pack(self, op: Op) -> None:
+        fields = tuple(a.type for a in op.args)
+        size = max(WORD, -(-record_size(fields) // WORD) * WORD)
+        self.define(op.result, f"call ptr @dfl.alloc(ptr %ctx, i64 {size})")
+        packed, type = self.names[op.result], self.unit.record(fields)
+        self.expect(self.let(f"icmp ne ptr {packed}, null"), self.memory_site(), ())
+        for k, a in enumerate(op.args):
+            self.save(a, self.let(f"getelementptr {type}, ptr {packed}, i64 0, i32 {k}"))
+        self.unit.uses_memory = True
+
+    def emit_unpack(self, op: Op) -> None:
+        type = self.unit.record(tuple(r.type for r in op.results))
+        packed = self.names[op.args[0]]
+        for k, r in enumerate(op.results):
+            at = self.let(f"getelementptr {type}, ptr {packed}, i64 0, i32 {k}")
+            self.take(r, at, self.unit.access(access_type(r.type)))
+
+
+_EMIT: dict[str, Callable[[FunctionEmitter, Op], Any]] = {
+    name.removeprefix("emit_"): method
+    for name, method in vars(FunctionEmitter).items()
+    if name.startswith("emit_") and name not in ("emit_if", "emit_for", "emit_loop")
+}

@@ -1,0 +1,244 @@
+"""The memory core as LLVM IR: an arena of chunks that belongs to a call, and growable runs of records in it.
+
+Small blocks are cut off the arena's current chunk; a block of at least `LARGE` bytes is a chunk of its own, so that it
+can grow in place. Chunks hang in a list from a sentinel that the context names; nothing is freed before the whole list
+is. Sizes are multiples of eight bytes. A function gives null (or false) where there is no more memory, never ends the
+process.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dsl.backend.layout import HEADER_SIZE, WORD, Context, Header
+
+RESERVED = frozenset({"malloc", "realloc", "free"})
+LARGE = 1 << 16
+FIRST_CHUNK = 1 << 12
+LAST_CHUNK = 1 << 20
+_LINKS = 2 * WORD  # at the start of a chunk: previous, next
+_MOST = 1 << 46    # more than any machine has: products of sizes below this do not overflow
+
+# A field of the context or of a header is written `ctx.FREE`, `header.DATA`: the text's `{…}` become offsets below.
+_SOURCE = """
+declare noalias ptr @malloc(i64)
+declare noalias ptr @realloc(ptr, i64)
+declare void @free(ptr)
+
+; a block of %bytes bytes (a multiple of eight, not 0), not zeroed; null: no memory
+define internal noalias ptr @dfl.alloc(ptr %ctx, i64 %bytes) alwaysinline nounwind {
+  %pfree = getelementptr i8, ptr %ctx, i64 {ctx.FREE}
+  %pend = getelementptr i8, ptr %ctx, i64 {ctx.END}
+  %free = load ptr, ptr %pfree
+  %end = load ptr, ptr %pend
+  %from = ptrtoint ptr %free to i64
+  %to = ptrtoint ptr %end to i64
+  %room = sub i64 %to, %from
+  %fits = icmp ule i64 %bytes, %room
+  br i1 %fits, label %cut, label %slow
+cut:
+  %after = getelementptr i8, ptr %free, i64 %bytes
+  store ptr %after, ptr %pfree
+  ret ptr %free
+slow:
+  %fresh = call ptr @dfl.alloc.slow(ptr %ctx, i64 %bytes)
+  ret ptr %fresh
+}
+
+; the same from a new chunk
+define internal noalias ptr @dfl.alloc.slow(ptr %ctx, i64 %bytes) noinline cold nounwind {
+  %psize = getelementptr i8, ptr %ctx, i64 {ctx.CHUNK_SIZE}
+  %size = load i64, ptr %psize
+  %take = call i64 @llvm.umax.i64(i64 %size, i64 %bytes)
+  %chunk = call ptr @dfl.chunk(ptr %ctx, i64 %take)
+  %none = icmp eq ptr %chunk, null
+  br i1 %none, label %full, label %use
+use:
+  %after = getelementptr i8, ptr %chunk, i64 %bytes
+  %end = getelementptr i8, ptr %chunk, i64 %take
+  %pfree = getelementptr i8, ptr %ctx, i64 {ctx.FREE}
+  %pend = getelementptr i8, ptr %ctx, i64 {ctx.END}
+  store ptr %after, ptr %pfree
+  store ptr %end, ptr %pend
+  %double = shl i64 %size, 1
+  %then = call i64 @llvm.umin.i64(i64 %double, i64 {LAST_CHUNK})
+  store i64 %then, ptr %psize
+  ret ptr %chunk
+full:
+  ret ptr null
+}
+
+; a block for the records of a run: a chunk of its own where it is large
+define internal noalias ptr @dfl.data(ptr %ctx, i64 %bytes) nounwind {
+  %large = icmp uge i64 %bytes, {LARGE}
+  br i1 %large, label %own, label %part
+own:
+  %chunk = call ptr @dfl.chunk(ptr %ctx, i64 %bytes)
+  ret ptr %chunk
+part:
+  %block = call ptr @dfl.alloc(ptr %ctx, i64 %bytes)
+  ret ptr %block
+}
+
+; a chunk with room for %bytes bytes, put in the list behind the sentinel
+define internal ptr @dfl.chunk(ptr %ctx, i64 %bytes) noinline nounwind {
+  %whole = add i64 %bytes, {LINKS}
+  %chunk = call ptr @malloc(i64 %whole)
+  %none = icmp eq ptr %chunk, null
+  br i1 %none, label %full, label %link
+link:
+  %plist = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
+  %sentinel = load ptr, ptr %plist
+  %pfirst = getelementptr i8, ptr %sentinel, i64 {WORD}
+  %first = load ptr, ptr %pfirst
+  store ptr %sentinel, ptr %chunk
+  %pnext = getelementptr i8, ptr %chunk, i64 {WORD}
+  store ptr %first, ptr %pnext
+  store ptr %chunk, ptr %pfirst
+  %last = icmp eq ptr %first, null
+  br i1 %last, label %done, label %back
+back:
+  store ptr %chunk, ptr %first
+  br label %done
+done:
+  %block = getelementptr i8, ptr %chunk, i64 {LINKS}
+  ret ptr %block
+full:
+  ret ptr null
+}
+
+; a run of %n zeroed records of %size bytes; null: no memory
+define {linkage}ptr @dfl.new(ptr %ctx, i64 %n, i64 %size) nounwind {
+  %big = icmp ugt i64 %n, {MOST}
+  br i1 %big, label %full, label %sized
+sized:
+  %product = call { i64, i1 } @llvm.umul.with.overflow.i64(i64 %n, i64 %size)
+  %over = extractvalue { i64, i1 } %product, 1
+  %exact = extractvalue { i64, i1 } %product, 0
+  %far = icmp ugt i64 %exact, {MOST}
+  %bad = or i1 %over, %far
+  br i1 %bad, label %full, label %good
+good:
+  %padded = add i64 %exact, 7
+  %bytes = and i64 %padded, -8
+  %small = icmp ult i64 %bytes, {LARGE}
+  br i1 %small, label %together, label %apart
+together:
+  %both = add i64 %bytes, {HEADER_SIZE}
+  %one = call ptr @dfl.alloc(ptr %ctx, i64 %both)
+  %none1 = icmp eq ptr %one, null
+  br i1 %none1, label %full, label %inline
+inline:
+  %behind = getelementptr i8, ptr %one, i64 {HEADER_SIZE}
+  br label %fill
+apart:
+  %head = call ptr @dfl.alloc(ptr %ctx, i64 {HEADER_SIZE})
+  %none2 = icmp eq ptr %head, null
+  br i1 %none2, label %full, label %body
+body:
+  %own = call ptr @dfl.data(ptr %ctx, i64 %bytes)
+  %none3 = icmp eq ptr %own, null
+  br i1 %none3, label %full, label %fill
+fill:
+  %m = phi ptr [ %one, %inline ], [ %head, %body ]
+  %data = phi ptr [ %behind, %inline ], [ %own, %body ]
+  call void @llvm.memset.p0.i64(ptr align 8 %data, i8 0, i64 %bytes, i1 false)
+  %pdata = getelementptr i8, ptr %m, i64 {header.DATA}
+  %plength = getelementptr i8, ptr %m, i64 {header.LENGTH}
+  %pcapacity = getelementptr i8, ptr %m, i64 {header.CAPACITY}
+  store ptr %data, ptr %pdata
+  store i64 %n, ptr %plength
+  store i64 %n, ptr %pcapacity
+  ret ptr %m
+full:
+  ret ptr null
+}
+
+; room for at least one more record in %m; false: no memory
+define internal i1 @dfl.grow(ptr %ctx, ptr %m, i64 %size) noinline cold nounwind {
+  %pdata = getelementptr i8, ptr %m, i64 {header.DATA}
+  %plength = getelementptr i8, ptr %m, i64 {header.LENGTH}
+  %pcapacity = getelementptr i8, ptr %m, i64 {header.CAPACITY}
+  %data = load ptr, ptr %pdata
+  %length = load i64, ptr %plength
+  %capacity = load i64, ptr %pcapacity
+  %double = shl i64 %capacity, 1
+  %few = icmp ult i64 %double, 8
+  %more = select i1 %few, i64 8, i64 %double
+  %product = mul i64 %more, %size
+  %padded = add i64 %product, 7
+  %rounded = and i64 %padded, -8
+  %bytes = call i64 @llvm.umax.i64(i64 %rounded, i64 {WORD})
+  %far = icmp ugt i64 %bytes, {MOST}
+  br i1 %far, label %full, label %sized
+sized:
+  %oldproduct = mul i64 %capacity, %size
+  %oldpadded = add i64 %oldproduct, 7
+  %oldbytes = and i64 %oldpadded, -8
+  %own = icmp uge i64 %oldbytes, {LARGE}
+  br i1 %own, label %extend, label %move
+extend:
+  %oldchunk = getelementptr i8, ptr %data, i64 -{LINKS}
+  %whole = add i64 %bytes, {LINKS}
+  %chunk = call ptr @realloc(ptr %oldchunk, i64 %whole)
+  %none1 = icmp eq ptr %chunk, null
+  br i1 %none1, label %full, label %relink
+relink:
+  %previous = load ptr, ptr %chunk
+  %pprevious = getelementptr i8, ptr %previous, i64 {WORD}
+  store ptr %chunk, ptr %pprevious
+  %pnext = getelementptr i8, ptr %chunk, i64 {WORD}
+  %next = load ptr, ptr %pnext
+  %last = icmp eq ptr %next, null
+  %grown = getelementptr i8, ptr %chunk, i64 {LINKS}
+  br i1 %last, label %done, label %back
+back:
+  store ptr %chunk, ptr %next
+  br label %done
+move:
+  %fresh = call ptr @dfl.data(ptr %ctx, i64 %bytes)
+  %none2 = icmp eq ptr %fresh, null
+  br i1 %none2, label %full, label %copy
+copy:
+  %used = mul i64 %length, %size
+  call void @llvm.memcpy.p0.p0.i64(ptr align 8 %fresh, ptr align 8 %data, i64 %used, i1 false)
+  br label %done
+done:
+  %where = phi ptr [ %grown, %relink ], [ %grown, %back ], [ %fresh, %copy ]
+  store ptr %where, ptr %pdata
+  store i64 %more, ptr %pcapacity
+  ret i1 true
+full:
+  ret i1 false
+}
+
+; frees all chunks behind a sentinel
+define void @dfl.release(ptr %sentinel) nounwind {
+  %pfirst = getelementptr i8, ptr %sentinel, i64 {WORD}
+  %first = load ptr, ptr %pfirst
+  store ptr null, ptr %pfirst
+  br label %loop
+loop:
+  %chunk = phi ptr [ %first, %0 ], [ %next, %body ]
+  %end = icmp eq ptr %chunk, null
+  br i1 %end, label %done, label %body
+body:
+  %pnext = getelementptr i8, ptr %chunk, i64 {WORD}
+  %next = load ptr, ptr %pnext
+  call void @free(ptr %chunk)
+  br label %loop
+done:
+  ret void
+}
+"""
+
+
+def helpers(exported: bool) -> str:
+    """The text of all functions; `exported`: Python calls `dfl.new`, too."""
+    names: dict[str, object] = {f"ctx.{w.name}": WORD * w for w in Context}
+    names |= {f"header.{w.name}": WORD * w for w in Header}
+    names |= {
+        "WORD": WORD, "LINKS": _LINKS, "MOST": _MOST, "LARGE": LARGE, "LAST_CHUNK": LAST_CHUNK,
+        "HEADER_SIZE": HEADER_SIZE, "linkage": "" if exported else "internal ",
+    }  # fmt: skip
+    return re.sub(r"\{([\w.]+)\}", lambda m: str(names[m[1]]), _SOURCE)

@@ -1,0 +1,278 @@
+"""The call of native code from Python, through ctypes.
+
+A `Boundary` takes leaf values and gives leaf values. Each call has a context of its own, so that calls may overlap, in
+threads and by printing that calls back. Memory that Python knows as `Memory` is copied in before the call and written
+back after it, identity kept; an `obj` that comes out keeps the call's memory alive and can be passed in again.
+What native code reports as a failure is raised as the `DslError` of the site that failed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dsl.backend.emit import ENTRY, EmittedUnit
+from dsl.backend.layout import (
+    WORD,
+    Context,
+    Header,
+    record_format,
+    slots_format,
+)
+from dsl.backend.memory import FIRST_CHUNK
+from dsl.diagnostics import DslError, error
+from dsl.diagnostics.format import fill, show_bool, show_float, show_float32, show_int
+from dsl.interp import Memory
+from dsl.runtime.stack import lowest_address
+from dsl.types import BOOL, F32, F64, I64, LeafType, Mem, Obj, interned, is_ref
+
+if TYPE_CHECKING:
+    from dsl.runtime.llvm import Library
+
+Out = Callable[[str], Any]
+_C_TYPES: dict[LeafType, Any] = {F64: ctypes.c_double, F32: ctypes.c_float, I64: ctypes.c_int64, BOOL: ctypes.c_uint8}
+_PRINTER = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
+
+
+_SHOW: dict[LeafType, Callable[[Any], str]] = {F64: show_float, F32: show_float32, I64: show_int, BOOL: show_bool}
+
+
+def _text(template: str, values: Sequence[Any], types: Sequence[LeafType]) -> str:
+    """The text of a check or print, filled with its operands."""
+
+    def show(k: int, style: str) -> str:
+        if style == "sym":
+            return interned(values[k])
+        return _SHOW[types[k]](values[k] + 1 if style == "plus1" else values[k])
+
+    return fill(template, show)
+
+
+class Boundary(Protocol):
+    def call(self, args: Sequence[Any], out: Out) -> list[Any]:
+        """The results for these arguments; `out` gets what is printed."""
+
+
+def boundary(unit: EmittedUnit, library: Library) -> Boundary:
+    return Direct(unit, library) if unit.direct else Through(unit, library)
+
+
+def exports(unit: EmittedUnit) -> list[str]:
+    """The symbols that a boundary needs the addresses of."""
+    if unit.direct:
+        return [unit.root.symbol]
+    takes_memory = any(isinstance(t, Mem) for t in unit.root.params)
+    return [ENTRY, *["dfl.release"] * unit.allocates, *["dfl.new"] * takes_memory]
+
+
+class Direct:
+    """A function of scalars that cannot fail, called as the C function that it is."""
+
+    def __init__(self, unit: EmittedUnit, library: Library) -> None:
+        root = unit.root
+        result = _C_TYPES[root.results[0]] if root.results else None
+        self._function = ctypes.CFUNCTYPE(result, *(_C_TYPES[t] for t in root.params))(library[root.symbol])
+        self._results = root.results
+        self._library = library
+
+    def call(self, args: Sequence[Any], out: Out) -> list[Any]:
+        result = self._function(*args)
+        if not self._results:
+            return []
+        # of a bool, only the lowest bit is defined
+        return [bool(result & 1)] if self._results[0] == BOOL else [result]
+
+
+class Chunks:
+    """The memory that a call took: freed with this object."""
+
+    def __init__(self, library: Library, release: Callable[[int], None]) -> None:
+        self.sentinel = (ctypes.c_int64 * 2)()
+        self.keeps: list[Any] = []  # what else must live as long: the memory of other calls that this one refers to
+        self.address = ctypes.addressof(self.sentinel)
+        # the library must outlive the memory, since it frees it
+        weakref.finalize(self, _release, release, self.sentinel, library).atexit = False
+
+
+def _release(release: Callable[[int], None], sentinel: Any, library: Library) -> None:
+    if sentinel[1]:
+        release(ctypes.addressof(sentinel))
+
+
+class ObjHandle:
+    """An `obj` in Python's hands."""
+
+    __slots__ = ("address", "chunks")
+
+    def __init__(self, address: int, chunks: Chunks) -> None:
+        self.address = address
+        self.chunks = chunks
+
+
+class Through:
+    """Any other function, called through the module's entry."""
+
+    def __init__(self, unit: EmittedUnit, library: Library) -> None:
+        root = unit.root
+        self.unit = unit
+        self.library = library
+        self._entry = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(library[ENTRY])
+        self._params = struct.Struct(slots_format(root.params))
+        self._results = struct.Struct(slots_format(root.results))
+        self._refs = any(is_ref(t) for t in (*root.params, *root.results))
+        self._context = ctypes.c_int64 * (Context.OPERANDS + unit.operands)
+        self._printer = _PRINTER(self._print)
+        self._running: dict[int, tuple[Out, list[BaseException]]] = {}  # by context
+        if unit.allocates:
+            self.release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library["dfl.release"])
+        if any(isinstance(t, Mem) for t in root.params):
+            new = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+            self.new = new(library["dfl.new"])
+
+    def call(self, args: Sequence[Any], out: Out) -> list[Any]:
+        context = self._context()
+        here = ctypes.addressof(context)
+        context[Context.STACK_LIMIT] = lowest_address() + self.unit.stack_reserve
+        copies: Copies | None = None
+        if self.unit.allocates:
+            chunks = Chunks(self.library, self.release)
+            context[Context.CHUNKS] = chunks.address
+            context[Context.CHUNK_SIZE] = FIRST_CHUNK
+        if self._refs:
+            copies = Copies(self, here, chunks if self.unit.allocates else None)
+            args = [copies.enter(a, t) for a, t in zip(args, self.unit.root.params, strict=True)]
+            copies.fill()
+        results = ctypes.create_string_buffer(self._results.size)
+        self._run(context, here, self._params.pack(*args), results, out)
+        values: list[Any] = list(self._results.unpack(results.raw[: self._results.size]))
+        if copies is not None:
+            values = [copies.leave(v, t) for v, t in zip(values, self.unit.root.results, strict=True)]
+            copies.write_back()
+        return values
+
+    def _run(self, context: Any, here: int, args: bytes, results: Any, out: Out) -> None:
+        raised: list[BaseException] = []
+        if self.unit.prints:
+            context[Context.PRINT] = ctypes.cast(self._printer, ctypes.c_void_p).value
+            self._running[here] = (out, raised)
+        try:
+            failed = self._entry(here, args, results)
+        finally:
+            self._running.pop(here, None)
+        if raised:
+            raise raised[0]
+        if failed:
+            raise self._failure(context)
+
+    def _failure(self, context: Any) -> DslError:
+        site = self.unit.sites[context[Context.FAILURE]]
+        words = bytes(context)[WORD * Context.OPERANDS :]
+        operands = struct.unpack_from(slots_format(site.types), words)
+        return error(site.code, _text(site.text, operands, site.types), site.span, site.hint)
+
+    def _print(self, context: int, number: int, operands: int) -> int:
+        out, raised = self._running[context]
+        try:
+            text, types = self.unit.prints[number]
+            format = slots_format(types)
+            out(_text(text, struct.unpack(format, ctypes.string_at(operands, struct.calcsize(format))), types))
+        except BaseException as e:  # it must not be lost in the callback
+            raised.append(e)
+            return 1
+        return 0
+
+
+class Copies:
+    """The memory that Python and native code both have during a call, and how one is found from the other."""
+
+    def __init__(self, through: Through, context: int, chunks: Chunks | None) -> None:
+        self._through = through
+        self._context = context
+        self._chunks = chunks
+        self._known: dict[int, tuple[Memory, Mem]] = {}    # by address
+        self._addresses: dict[int, int] = {}               # by identity of the Memory
+        self._contents: dict[int, bytes] = {}              # what was copied in, by address
+        self._unfilled: list[int] = []
+        self._unread: list[int] = []
+
+    # -- in
+    def enter(self, value: Any, type: LeafType) -> Any:
+        """A leaf as native code takes it; its contents follow with `fill`."""
+        if isinstance(type, Mem):
+            return self._place(value, type) if value is not None else 0
+        if isinstance(type, Obj):
+            if value is None:
+                return 0
+            if self._chunks is not None:
+                self._chunks.keeps.append(value.chunks)
+            return value.address
+        return value
+
+    def _place(self, memory: Memory, type: Mem) -> int:
+        if id(memory) not in self._addresses:
+            record = struct.Struct(record_format(type.fields))
+            address = self._through.new(self._context, len(memory.rows), record.size)
+            if not address:
+                raise error("E0411", "there is not enough memory")
+            self._addresses[id(memory)] = address
+            self._known[address] = (memory, type)
+            self._unfilled.append(address)
+        return self._addresses[id(memory)]
+
+    def fill(self) -> None:
+        """Copy the contents of everything that has been entered, and of what that refers to."""
+        while self._unfilled:
+            address = self._unfilled.pop()
+            memory, type = self._known[address]
+            pack = struct.Struct(record_format(type.fields)).pack
+            if any(is_ref(f) for f in type.fields):
+                rows = ([self.enter(v, f) for v, f in zip(row, type.fields, strict=True)] for row in memory.rows)
+                content = b"".join(pack(*row) for row in rows)
+            else:
+                content = b"".join(pack(*row) for row in memory.rows)
+            ctypes.memmove(_word(address, Header.DATA), content, len(content))
+            self._contents[address] = content
+
+    # -- out
+    def leave(self, value: Any, type: LeafType) -> Any:
+        """A leaf as Python takes it; its contents follow with `write_back`."""
+        if isinstance(type, Mem):
+            return self._found(value, type) if value else None
+        if isinstance(type, Obj):
+            assert self._chunks is not None or not value
+            return ObjHandle(value, self._chunks) if value and self._chunks is not None else None
+        return value
+
+    def _found(self, address: int, type: Mem) -> Memory:
+        if address not in self._known:
+            self._known[address] = (Memory([]), type)
+            self._unread.append(address)
+        return self._known[address][0]
+
+    def write_back(self) -> None:
+        """Bring every Memory to the contents that native code has left."""
+        self._unread.extend(self._contents)
+        while self._unread:
+            address = self._unread.pop()
+            memory, type = self._known[address]
+            record = struct.Struct(record_format(type.fields))
+            length = _word(address, Header.LENGTH)
+            content = ctypes.string_at(_word(address, Header.DATA), length * record.size)
+            if content == self._contents.get(address):
+                continue
+            if not record.size:
+                memory.rows[:] = [[] for _ in range(length)]
+            elif any(is_ref(f) for f in type.fields):
+                memory.rows[:] = [
+                    [self.leave(v, f) for v, f in zip(row, type.fields, strict=True)]
+                    for row in record.iter_unpack(content)
+                ]
+            else:
+                memory.rows[:] = map(list, record.iter_unpack(content))
+
+
+def _word(address: int, word: Header) -> int:
+    return int(ctypes.c_int64.from_address(address + WORD * word).value)
