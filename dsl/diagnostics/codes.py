@@ -33,6 +33,19 @@ def _table(*rows: Code) -> dict[str, Code]:
 CODES: dict[str, Code] = _table(
     # ------------------------------------------------------------ E01 syntax
     Code("E0101", "SyntaxError", "this text cannot be read"),
+    Code("E0102", "SyntaxError", "a character or operator is not part of the language"),
+    Code("E0103", "SyntaxError", "a string or comment is malformed"),
+    Code("E0104", "SyntaxError", "a number is malformed"),
+    Code("E0105", "SyntaxError", "brackets do not match"),
+    Code("E0106", "SyntaxError", "blocks and `end`s do not match"),
+    Code("E0107", "SyntaxError", "nothing stands between two expressions"),
+    Code("E0108", "SyntaxError", "a blank stands before a call's or an index's bracket"),
+    Code("E0109", "SyntaxError", "the text is nested too deeply"),
+    Code("E0110", "SyntaxError", "a ternary is malformed"),
+    Code("E0111", "SyntaxError", "this is not in the language"),
+    Code("E0112", "SyntaxError", "this is the notation of another language"),
+    Code("E0113", "SyntaxError", "this cannot be assigned to"),
+    Code("E0114", "SyntaxError", "a definition is malformed"),
     # ------------------------------------------------------------ E02 names and types
     Code("E0201", "UndefVarError", "a name is not defined"),
     Code("E0202", "TypeError", "types do not join where control flow meets"),
@@ -60,6 +73,7 @@ CODES: dict[str, Code] = _table(
     # ------------------------------------------------------------ E06 files and Python values
     Code("E0601", "ArgumentError", "a file cannot be read"),
     Code("E0602", "TypeError", "a Python value has no counterpart in the language"),
+    Code("E0603", "ArgumentError", "a file is not UTF-8 text"),
     # ------------------------------------------------------------ E09 not yet supported
     Code("E0901", "ArgumentError", "this part of the language is not supported yet"),
 )

@@ -1,0 +1,189 @@
+"""From a source to its tree: lexer, layout step, grammar, builder; statement by statement, with recovery.
+
+The only module that knows Lark. A statement that cannot be read does not keep the others from being read; inside a
+block the innermost statement is cut out and the rest read again, so that one parse reports all independent errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lark import Lark
+from lark.exceptions import UnexpectedToken
+from lark.lexer import Lexer as LarkLexer
+
+from dsl.diagnostics import DslError, Source, Span, error
+from dsl.syntax import ast
+from dsl.syntax.build import Builder, check, documented
+from dsl.syntax.layout import Layout
+from dsl.syntax.lexer import Lexer
+from dsl.syntax.reports import Reports
+from dsl.syntax.tokens import Terminal
+
+# A virtual terminal that ends something is shown to people as what it mostly is.
+_SHOWN = {
+    "NL": "the end of the line", "THEN": "the end of the line", "$END": "the end of the statement",
+    "ARROW_END": "the end of the function", "RETURN_END": "the end of the line", "MACRO_END": "the end of the line",
+    "ROWSEP": "a new row", "COLSEP": "a new element", "ARGSEP": "a new argument", "JUXT": "this factor",
+}  # fmt: skip
+_BLOCK_WORDS = frozenset(
+    "IF WHILE FOR FUNCTION ANON_FUNCTION STRUCT MUTABLE ABSTRACT LET BEGIN DO".split()
+)
+
+
+def grammar_path() -> Path:
+    """Where the grammar lies: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "_grammar" / "dfl.lark"
+    return inside if inside.exists() else package.parent / "grammar" / "dfl.lark"
+
+
+class _Terminals(LarkLexer):
+    """Hands Lark the terminals of one statement."""
+
+    def __init__(self, lexer_conf: object) -> None:
+        pass
+
+    def lex(self, data: Any) -> Iterator[Any]:
+        return iter(data)
+
+
+def make_lark(**options: Any) -> Lark:
+    text = grammar_path().read_text(encoding="utf-8")
+    return Lark(
+        text, parser="lalr", lexer=_Terminals, start="statement", keep_all_tokens=True, maybe_placeholders=False,
+        **options,
+    )  # fmt: skip
+
+
+@cache
+def _lark() -> Lark:
+    return make_lark(transformer=Builder())
+
+
+# ---------------------------------------------------------------- public
+
+
+def parse_file(source: Source) -> ast.File:
+    """The tree of a whole file. Raises a DslError, or DslErrors with all of them."""
+    statements, reports, _ = _read(source)
+    reports.raise_all()
+    return ast.File(documented(statements), span=Span(source, 0, len(source.text)))
+
+
+def parse_expression(source: Source) -> ast.Expr:
+    """The tree of what is typed at a prompt: one expression or statement, or a Block of several."""
+    statements, reports, _ = _read(source)
+    reports.raise_all()
+    span = Span(source, 0, len(source.text))
+    if not statements:
+        raise error("E0101", "there is no expression here", span)
+    found = documented(statements)
+    return found[0] if len(found) == 1 else ast.Block(found, span=span)
+
+
+def is_incomplete(text: str) -> bool:
+    """Whether a bracket, block or string is open at the end of a text, or its last operator lacks its operand."""
+    source = Source("<prompt>", text)
+    reports = Reports()
+    lexer = Lexer(source, reports)
+    try:
+        tokens = lexer.run()
+        broken = bool(reports.errors)
+        layout = Layout(source, tokens, reports)
+        layout.run()
+    except DslError:
+        return False
+    return lexer.incomplete or (layout.incomplete and not broken)
+
+
+# ---------------------------------------------------------------- statements
+
+
+def _read(source: Source) -> tuple[list[ast.Node], Reports, bool]:
+    reports = Reports()
+    lexer = Lexer(source, reports)
+    statements: list[ast.Node] = []
+    try:
+        tokens = lexer.run()
+        layout = Layout(source, tokens, reports)
+        for terminals in layout.run():
+            if reports.full:
+                break
+            if not reports.has_between(terminals[0].span.start, terminals[-1].span.end):
+                statements += _parse_statement(terminals, reports)
+    except DslError as e:
+        reports.take(e)
+        return [], reports, False
+    return statements, reports, layout.incomplete
+
+
+def _parse_statement(terminals: list[Terminal], reports: Reports) -> list[ast.Node]:
+    broken = False
+    while not reports.full:
+        try:
+            statement = check(_lark().parse(terminals))  # type: ignore[arg-type]
+            return [] if broken else [statement]
+        except UnexpectedToken as e:
+            found = _unexpected(e.token, frozenset(e.expected), terminals)
+        except DslError as e:
+            found = e
+        broken = True
+        reports.take(found)
+        shorter = _without_statement(terminals, found.span.start)
+        if shorter is None:
+            return []
+        terminals = shorter
+    return []
+
+
+def _unexpected(token: Any, expected: frozenset[str], terminals: list[Terminal]) -> DslError:
+    """Say what the grammar did not expect, in terms of the text."""
+    last = terminals[-1].span
+    span = Span(last.source, last.end, last.end) if token.type == "$END" else token.span
+    shown = _SHOWN.get(token.type) or f"`{span.text or token.value}`"
+    if "NUMBER" in expected and token.type != "$END" or token.type in ("ASSIGN", "NL", "THEN") and "NUMBER" in expected:
+        return error("E0101", f"an expression is missing before {shown}", span)
+    if token.type == "$END":
+        return error("E0101", "the statement is not complete", _before(span), "an expression is missing at its end")
+    if token.type == "ASSIGN":
+        return error("E0113", "this cannot be assigned to here", span, "`=` assigns a variable; `==` compares")
+    if token.type in ("IMPORT", "CONST", "LOCAL", "GLOBAL"):
+        return error("E0101", f"{shown} must begin a statement", span)
+    return error("E0101", f"{shown} is not expected here", span)
+
+
+def _before(span: Span) -> Span:
+    return Span(span.source, max(span.start - 1, 0), span.end)
+
+
+def _without_statement(terminals: list[Terminal], offset: int) -> list[Terminal] | None:
+    """The terminals with the innermost statement around an offset replaced by a name; None if it is the whole."""
+    at = next((k for k, t in enumerate(terminals) if t.span.end > offset), len(terminals) - 1)
+    start, depth, inside = at, 0, 0
+    while start > 0:
+        kind = terminals[start - 1].type
+        if kind in ("NL", "THEN") and depth == 0:
+            break
+        if kind == "END":
+            depth += 1
+        elif kind in _BLOCK_WORDS:
+            inside += depth == 0
+            depth = max(0, depth - 1)
+        start -= 1
+    if start == 0:
+        return None
+    end, depth = start, 0
+    while end < len(terminals):
+        kind = terminals[end].type
+        if depth == 0 and kind in ("NL", "END", "ELSE", "ELSEIF"):
+            break
+        depth += (kind in _BLOCK_WORDS) - (kind == "END")
+        end += 1
+    if not start <= at <= end or end == start:
+        return None
+    first = terminals[start].span
+    return [*terminals[:start], Terminal("NAME", "_", first), *terminals[end:]]
