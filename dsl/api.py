@@ -145,12 +145,13 @@ class Module:
         self.reload()
 
     def reload(self) -> None:
-        """Read and load the program again. Functions taken from the module before keep the old program."""
-        self._driver = Driver(self._read(), self._options, self._out)
+        """Read and load the program again; where that fails, the module stays as it was."""
+        driver = Driver(self._read(), self._options, self._out)
+        with driver.timings.stage("load"):
+            driver.session.load(print_expressions=self._show)
+        self._driver = driver
         self._compiled: dict[tuple[Any, ...], Compiled] = {}
         self._helpers: dict[str, Function] = {}
-        with self._driver.timings.stage("load"):
-            self._driver.session.load(print_expressions=self._show)
 
     # -- names
     @property

@@ -65,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else WRONG_USAGE
     except Exception as bug:
         if os.environ.get("DFL_DEBUG"):
-            raise
+            import traceback
+
+            traceback.print_exc()
         print(f"internal error, please report: {type(bug).__name__}: {bug} (DFL_DEBUG=1 shows more)", file=sys.stderr)
         return OUR_BUG
 
