@@ -1,0 +1,62 @@
+"""A slice of the fuzzer's campaign with a fixed seed, and the fuzzer's own parts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from fuzzing.generate import program  # noqa: E402
+from fuzzing.reduce import reduce  # noqa: E402
+from fuzzing.tree import Node  # noqa: E402
+
+
+@pytest.mark.slow
+def test_slice_of_the_campaign(tmp_path: Path) -> None:
+    command = [
+        str(ROOT / "tools" / "fuzz"),
+        "--programs",
+        "60",
+        "--seed",
+        "1",
+        "--time",
+        "50",
+        "--folder",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = "\n".join(p.read_text() for p in sorted(tmp_path.iterdir())[:2])
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{found}"
+
+
+def test_a_seed_always_gives_the_same_programs() -> None:
+    assert str(program(Random("1/7"))) == str(program(Random("1/7")))
+    assert len({str(program(Random(f"1/{k}"))) for k in range(50)}) == 50
+
+
+def test_programs_use_the_whole_language() -> None:
+    everything = "\n".join(str(program(Random(f"1/{k}"))) for k in range(300))
+    for part in (
+        "while true", "break", "continue", "return", "elseif", "push!", "pop!", "Ref(", "Dict(", "Function[]",
+        "enumerate", "derivative(", "gradient(", "pullback(", "M(", "-> ", "=== nothing", " - 1, c", "for i", "let z",
+    ):  # fmt: skip
+        assert part in everything, part
+
+
+def test_reduction_keeps_what_matters() -> None:
+    whole = program(Random("1/3"))
+    assert "sin(" in str(whole)
+
+    def fails(candidate: Node) -> bool:
+        return "sin(" in str(candidate) and "function f(x, y, n)" in str(candidate)
+
+    small = str(reduce(whole, fails, seconds=20))
+    assert "sin(" in small
+    assert len(small.splitlines()) <= 5
+    assert str(whole) == str(program(Random("1/3")))  # the original is as it was

@@ -1,0 +1,1 @@
+"""Random programs against each other: what `tools/fuzz` runs."""
