@@ -332,7 +332,8 @@ class Flow:
         cell = self.cell(op.result)
         self._mark(cell, made=True)
         for k, v in enumerate(op.args):
-            self._write(cell, k, v)
+            if is_ref(v.type):  # numbers that are packed are places and counts
+                self._write(cell, k, v)
 
     def _op_unpack(self, op: Op, stack: list[Op]) -> None:
         cell = self.cell(op.args[0])

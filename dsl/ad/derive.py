@@ -1,0 +1,475 @@
+"""Makes derivative functions: forward mode, gradients in one function, and split pairs for calls.
+
+Signatures (leaf parameters in order; *duals* are of the parameters named, sorted):
+
+    jvp     (primals…, duals of pattern.params…) -> (results…, duals of `returned_duals`…)
+    forward (primals…, shadows of the references in pattern.params…, tapes…) -> (results…, shadows…, place)
+    reverse (place, seeds…, tapes…) -> cotangents of the scalars in pattern.params
+    gradient: see `gradient`
+
+A recursive function's pair calls itself; all pairs of one derivative share one tape for each construct, since the
+reverse sweep goes back exactly through what the forward sweep did, and a record's place is a number that its maker
+hands on. `place` is missing where a function keeps nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dsl.ad.activity import Activity, Pattern, has_tangent
+from dsl.ad.forward import Forward, returned_duals
+from dsl.ad.keep import Saver
+from dsl.ad.linear import is_linear
+from dsl.ad.plan import Construct, Key, Plan
+from dsl.ad.reverse import Backward
+from dsl.ad.shadows import Shadows, shadow_type
+from dsl.analysis import Influence
+from dsl.diagnostics import error
+from dsl.ir.core import Function, Op, Program, Region, Rule, Value
+from dsl.ops import Builder
+from dsl.types import F32, F64, I64, LeafType, is_ref, tangent
+
+
+def seeded(types: Sequence[LeafType]) -> list[int]:
+    """The results that a derivative has seeds (or tangents) for: the scalars with a tangent."""
+    return [k for k, t in enumerate(types) if not is_ref(t) and tangent(t) is not None]
+
+
+def dual_type(t: LeafType) -> LeafType:
+    d = tangent(t)
+    assert d is not None
+    return d
+
+
+@dataclass(eq=False)
+class Pair:
+    """The two halves of a function's reverse mode; `tapes` are those of the constructs of every pair it reaches."""
+
+    fn: Function
+    pattern: Pattern
+    plan: Plan
+    callees: list[Pair] = field(default_factory=list)
+    forward: str = ""
+    reverse: str = ""
+
+    @property
+    def activity(self) -> Activity:
+        return self.plan.activity
+
+    @property
+    def keeps(self) -> bool:
+        return bool(self.plan.root.fields)
+
+    def reach(self) -> list[Pair]:
+        found: list[Pair] = []
+        work = [self]
+        while work:
+            p = work.pop()
+            if p not in found:
+                found.append(p)
+                work += reversed(p.callees)
+        return found
+
+    def constructs(self) -> list[Construct]:
+        """The constructs that need a tape."""
+        return [c for p in self.reach() for c in p.plan.constructs if c.fields]
+
+    def inner_constructs(self) -> list[Construct]:
+        """The same, without the body of this function."""
+        return [c for c in self.constructs() if c is not self.plan.root or self in self.all_callees()]
+
+    def all_callees(self) -> list[Pair]:
+        return [q for p in self.reach() for q in p.callees]
+
+    def shadows(self) -> list[int]:
+        return sorted(i for i in self.pattern.params if is_ref(self.fn.params[i].type))
+
+    def inputs(self) -> list[int]:
+        return sorted(i for i in self.pattern.params if not is_ref(self.fn.params[i].type))
+
+    def seeds(self) -> list[int]:
+        return sorted(self.activity.varied_results())
+
+
+class Deriver:
+    """Makes derivative functions of the functions of a program, each once."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.shadows = Shadows(program)
+        self.influence = Influence(program)
+        self._jvps: dict[tuple[str, Pattern], str] = {}
+        self._pairs: dict[tuple[str, Pattern], Pair] = {}
+        self._linear: dict[str, bool] = {}
+        self._tape_values: dict[Forward, dict[Construct, Value]] = {}
+
+    def refresh(self) -> None:
+        """Forget what was derived from functions that have changed since."""
+        self.influence = Influence(self.program)
+        self._jvps.clear()
+        self._pairs.clear()
+
+    def activity(self, fn: Function, pattern: Pattern) -> Activity:
+        return Activity(fn, self.influence.flow(fn.name), pattern, self.influence)
+
+    def new_function(self, stem: str, params: Sequence[LeafType], results: Sequence[LeafType], of: Function) -> Function:
+        fn = Function(self.program.fresh(stem), Region(params), tuple(results), f"{stem} of {of.title}", of.span)
+        return self.program.add(fn)
+
+    def call_pattern(self, activity: Activity, op: Op, scalar: str) -> Pattern:
+        """How the callee is to be differentiated, seen from a call. `scalar` names the question asked of scalars."""
+        asks = getattr(activity, scalar)
+        params = frozenset(
+            i for i, a in enumerate(op.args) if (activity.shadowed(a) if is_ref(a.type) else asks(a))
+        )  # fmt: skip
+        results = frozenset(k for k, r in enumerate(op.results) if activity.shadowed(r))
+        return Pattern(params, results, activity.pattern.reusable, activity.pattern.silent)
+
+    def rule_of(self, name: str) -> Rule | None:
+        rule = self.program.functions[name].attrs.get("rule")
+        assert rule is None or isinstance(rule, Rule)
+        return rule
+
+    # ------------------------------------------------------------ forward mode
+    def jvp(self, fn: Function, pattern: Pattern) -> Function:
+        """The forward-mode copy of a function."""
+        known = self._jvps.get((fn.name, pattern))
+        if known is not None:
+            return self.program.functions[known]
+        activity = self.activity(fn, pattern)
+        order = sorted(pattern.params)
+        returned = returned_duals(fn, activity, scalars=True)
+        params = [p.type for p in fn.params] + [dual_type(fn.params[i].type) for i in order]
+        results = [*fn.results, *(dual_type(fn.results[k]) for k in returned)]
+        new = self.new_function(f"{fn.name}.jvp", params, results, fn)
+        self._jvps[fn.name, pattern] = new.name
+        b = Builder(new.body, fn.span)
+        sweep = Forward(activity, self, scalars=True)
+        self._bind_params(sweep, fn, new.params, order, b)
+
+        def handle(s: Forward, op: Op, arm: Builder, loops: int) -> None:
+            duals = [s.dual_or_zero(op.args[k], arm) for k in returned]
+            arm.return_(*(s.values[v] for v in op.args), *duals)
+
+        sweep.root_return = handle
+        sweep.region(fn.body, b, [])
+        return new
+
+    def _bind_params(self, sweep: Forward, fn: Function, new: Sequence[Value], duals: Sequence[int], b: Builder) -> None:
+        for p, n in zip(fn.params, new, strict=False):
+            sweep.set_value(p, n)
+        for i, d in zip(duals, new[len(fn.params) :], strict=False):
+            sweep.set_dual(fn.params[i], d, b)
+
+    # ------------------------------------------------------------ calls in a forward sweep
+    def call(self, sweep: Forward, op: Op, b: Builder) -> None:
+        """Copy a call: with tangents in forward mode, augmented in the forward sweep of reverse mode."""
+        rule = self.rule_of(op.attrs["fn"])
+        if sweep.scalars:
+            pattern = self.call_pattern(sweep.activity, op, "varied")
+            if rule is not None and pattern.params:
+                self._jvp_rule(sweep, op, rule, b)
+            elif pattern.params or pattern.results or pattern.silent:
+                self._jvp_call(sweep, op, pattern, b)
+            else:
+                sweep.plain_call(op, b)
+        elif op not in sweep.activity.live:
+            sweep.plain_call(op, b)
+        elif rule is not None:
+            self._augmented_rule(sweep, op, rule, b)
+        else:
+            self._augmented_call(sweep, op, b)
+
+    def _jvp_call(self, sweep: Forward, op: Op, pattern: Pattern, b: Builder) -> None:
+        callee = self.program.functions[op.attrs["fn"]]
+        fn = self.jvp(callee, pattern)
+        returned = returned_duals(callee, self.activity(callee, pattern), scalars=True)
+        args = [sweep.values[a] for a in op.args]
+        duals = [sweep.dual_or_zero(op.args[i], b) for i in sorted(pattern.params)]
+        results = b.call(fn, [*args, *duals])
+        n = len(op.results)
+        for r, v in zip(op.results, results, strict=False):
+            sweep.set_value(r, v)
+        for k, d in zip(returned, results[n:], strict=True):
+            if sweep.carries(op.results[k]):
+                sweep.set_dual(op.results[k], d, b)
+
+    def _shadow_results(self, sweep: Forward, op: Op, b: Builder) -> None:
+        """Memory that a rule's function gives is new to differentiation: its shadow is zero."""
+        for r in op.results:
+            if sweep.activity.shadowed(r):
+                sweep.set_dual(r, self.shadows.make(sweep.values[r], b), b)
+
+    def _augmented_call(self, sweep: Forward, op: Op, b: Builder) -> None:
+        pair = self.pair_for(sweep.activity, op)
+        self.emit_pair(pair)
+        tapes = [self._tape_values[sweep][c] for c in pair.constructs()]
+        args = [sweep.values[a] for a in op.args]
+        shadows = [sweep.dual_or_zero(op.args[i], b) for i in pair.shadows()]
+        results = b.call(self.program.functions[pair.forward], [*args, *shadows, *tapes])
+        n = len(op.results)
+        for r, v in zip(op.results, results, strict=False):
+            sweep.set_value(r, v)
+        given = returned_duals(pair.fn, pair.activity, scalars=False)
+        for k, d in zip(given, results[n:], strict=False):
+            sweep.set_dual(op.results[k], d, b)
+        if pair.keeps and sweep.keeper is not None:
+            sweep.keeper.define(("record", op), results[-1])
+
+    def _augmented_rule(self, sweep: Forward, op: Op, rule: Rule, b: Builder) -> None:
+        args = [sweep.values[a] for a in op.args]
+        n = len(op.results)
+        assert sweep.keeper is not None
+        if rule.reverse:
+            results = b.call(self.program.functions[rule.forward], args)
+            for i, v in enumerate(results[n:]):
+                sweep.keeper.define(("capture", (op, i)), v)
+        else:
+            fn = self.program.functions[rule.pushforward]
+            outputs = seeded(self.program.functions[op.attrs["fn"]].results)
+            results = []
+            for i in [i for i, k in enumerate(rule.wrt) if sweep.activity.active(op.args[k])]:
+                unit = [b.const(float(i == j), _float(op.args[k].type)) for j, k in enumerate(rule.wrt)]
+                results = b.call(fn, [*args, *unit])
+                for j, d in zip(outputs, results[n:], strict=True):
+                    sweep.keeper.define(("capture", (op, (i, j))), d)
+            if not results:
+                results = b.call(self.program.functions[op.attrs["fn"]], args)
+        for r, v in zip(op.results, results, strict=False):
+            sweep.set_value(r, v)
+        self._shadow_results(sweep, op, b)
+
+    def _jvp_rule(self, sweep: Forward, op: Op, rule: Rule, b: Builder) -> None:
+        """Forward mode of a function with a rule: its pushforward, or its pullback transposed."""
+        args = [sweep.values[a] for a in op.args]
+        tangents = [sweep.dual(op.args[k]) for k in rule.wrt]
+        callee = self.program.functions[op.attrs["fn"]]
+        outputs, n = seeded(callee.results), len(op.results)
+        out: dict[int, Value] = {}
+        if rule.pushforward:
+            duals = [b.zero(_float(op.args[k].type)) if d is None else d for k, d in zip(rule.wrt, tangents, strict=True)]
+            results = b.call(self.program.functions[rule.pushforward], [*args, *duals])
+            out = dict(zip(outputs, results[n:], strict=True))
+        else:
+            self.require_linear(callee, rule, op)
+            results = b.call(self.program.functions[rule.forward], args)
+            for j in outputs:
+                seeds = [b.const(float(i == j), _float(callee.results[i])) for i in outputs]
+                rows = b.call(self.program.functions[rule.reverse], [*results[n:], *seeds])
+                for p, d in zip(rows, tangents, strict=True):
+                    if d is not None:
+                        term = b.prim("mul", p, d)
+                        out[j] = b.prim("add", out[j], term) if j in out else term
+        for r, v in zip(op.results, results, strict=False):
+            sweep.set_value(r, v)
+        for j, d in out.items():
+            if sweep.carries(op.results[j]):
+                sweep.set_dual(op.results[j], d, b)
+        self._shadow_results(sweep, op, b)
+
+    def rule_is_linear(self, callee: Function, rule: Rule) -> bool:
+        if callee.name not in self._linear:
+            reverse = self.program.functions[rule.reverse]
+            first = len(reverse.params) - len(seeded(callee.results))
+            self._linear[callee.name] = is_linear(self.program, reverse, first)
+        return self._linear[callee.name]
+
+    def require_linear(self, callee: Function, rule: Rule, op: Op) -> None:
+        if not self.rule_is_linear(callee, rule):
+            raise error(
+                "E0503",
+                f"the pullback of {callee.title or callee.name} is not linear in the cotangent, "
+                "so forward mode cannot use it",
+                op.span,
+                "give an `frule` as well, or use reverse mode",
+            )
+
+    # ------------------------------------------------------------ reverse mode: pairs
+    def pair_for(self, activity: Activity, op: Op) -> Pair:
+        return self.pair(self.program.functions[op.attrs["fn"]], self.call_pattern(activity, op, "active"))
+
+    def pair(self, fn: Function, pattern: Pattern) -> Pair:
+        """The pair of a function, planned (with all pairs it reaches) but not emitted."""
+        known = self._pairs.get((fn.name, pattern))
+        if known is not None:
+            return known
+        pair = Pair(fn, pattern, Plan(fn, self.activity(fn, pattern), self.program))
+        self._pairs[fn.name, pattern] = pair
+        for op in fn.body.walk():
+            if op.name == "call" and op in pair.activity.live and self.rule_of(op.attrs["fn"]) is None:
+                callee = self.pair_for(pair.activity, op)
+                if callee not in pair.callees:
+                    pair.callees.append(callee)
+        return pair
+
+    def emit_pair(self, pair: Pair) -> None:
+        """Make the two functions of a pair."""
+        if pair.forward:
+            return
+        fn, plan = pair.fn, pair.plan
+        tapes = [c.record for c in pair.constructs()]
+        given = returned_duals(fn, pair.activity, scalars=False)
+        place: list[LeafType] = [I64] if pair.keeps else []
+        shadows = [dual_type(fn.params[i].type) for i in pair.shadows()]
+        forward = self.new_function(
+            f"{fn.name}.forward",
+            [*(p.type for p in fn.params), *shadows, *tapes],
+            [*fn.results, *(dual_type(fn.results[k]) for k in given), *place],
+            fn,
+        )
+        reverse = self.new_function(
+            f"{fn.name}.reverse",
+            [*place, *(dual_type(fn.results[k]) for k in pair.seeds()), *tapes],
+            [dual_type(fn.params[i].type) for i in pair.inputs()],
+            fn,
+        )
+        pair.forward, pair.reverse = forward.name, reverse.name
+        self._emit_forward(pair, forward, given)
+        self._emit_reverse(pair, reverse, plan)
+
+    def _emit_forward(self, pair: Pair, new: Function, given: Sequence[int]) -> None:
+        fn, plan, constructs = pair.fn, pair.plan, pair.constructs()
+        b = Builder(new.body, fn.span)
+        tapes = dict(zip(constructs, new.params[len(new.params) - len(constructs) :], strict=True))
+        saver = Saver(plan, tapes)
+        sweep = Forward(pair.activity, self, scalars=False, keeper=saver)
+        saver.copies = sweep.values
+        self._tape_values[sweep] = tapes
+        self._bind_params(sweep, fn, new.params, pair.shadows(), b)
+
+        def handle(s: Forward, op: Op, arm: Builder, loops: int) -> None:
+            place = []
+            if pair.keeps:
+                tape = tapes[plan.root]
+                place.append(arm.op("len", (tape,), (I64,)).result)
+                arm.op("push", (tape, *saver.record(plan.root, op, arm)))
+            shadows = [s.dual_or_zero(op.args[k], arm) for k in given]
+            arm.return_(*(s.values[v] for v in op.args), *shadows, *place)
+
+        sweep.root_return = handle
+        sweep.region(fn.body, b, [])
+
+    def _emit_reverse(self, pair: Pair, new: Function, plan: Plan) -> None:
+        constructs = pair.constructs()
+        b = Builder(new.body, pair.fn.span)
+        tapes = dict(zip(constructs, new.params[len(new.params) - len(constructs) :], strict=True))
+        record: dict[Key, Value] = {}
+        first = 0
+        if pair.keeps:
+            first = 1
+            types = tuple(plan.root.fields.values())
+            loaded = b.op("load", (tapes[plan.root], new.params[0]), types, first=0).results
+            record = dict(zip(plan.root.fields, loaded, strict=True))
+        seeds = dict(zip(pair.seeds(), new.params[first:], strict=False))
+        backward = Backward(plan, self, b, record, tapes, seeds)
+        backward.conditional.update(seeds.values())
+        backward.run()
+        b.return_(*(self._final(backward, pair.fn.params[i], b) for i in pair.inputs()))
+
+    def _final(self, backward: Backward, v: Value, b: Builder) -> Value:
+        d = backward.cotangent(v)
+        return b.zero(dual_type(v.type)) if d is None else d
+
+    def reverse_call(self, sweep: Backward, op: Op) -> None:
+        """The adjoint of a call."""
+        rule = self.rule_of(op.attrs["fn"])
+        if rule is not None:
+            self._reverse_rule(sweep, op, rule)
+            return
+        pair = self.pair_for(sweep.activity, op)
+        b = sweep.b
+        known = [sweep.cotangent(op.results[k]) for k in pair.seeds()]
+        if not pair.shadows() and not pair.activity.shadowed_results() and all(d is None for d in known):
+            return
+        seeds = [
+            b.zero(dual_type(op.results[k].type)) if d is None else d for k, d in zip(pair.seeds(), known, strict=True)
+        ]
+        place = [sweep.fetch(("record", op))] if pair.keeps else []
+        tapes = [sweep.tapes[c] for c in pair.constructs()]
+        cotangents = b.call(self.program.functions[pair.reverse], [*place, *seeds, *tapes])
+        doubtful = all(d is None or d in sweep.conditional for d in known)
+        self._add_all(sweep, [op.args[i] for i in pair.inputs()], cotangents, doubtful)
+
+    def _add_all(self, sweep: Backward, args: Sequence[Value], cotangents: Sequence[Value], doubtful: bool) -> None:
+        for a, d in zip(args, cotangents, strict=True):
+            if doubtful:
+                sweep.conditional.add(d)
+            sweep.add(a, d)
+
+    def _reverse_rule(self, sweep: Backward, op: Op, rule: Rule) -> None:
+        b = sweep.b
+        outputs = seeded([r.type for r in op.results])
+        known = [sweep.cotangent(op.results[k]) for k in outputs]
+        if all(d is None for d in known):
+            return
+        seeds = [
+            b.zero(dual_type(op.results[k].type)) if d is None else d for k, d in zip(outputs, known, strict=True)
+        ]
+        args = [op.args[k] for k in rule.wrt]
+        doubtful = all(d is None or d in sweep.conditional for d in known)
+        if rule.reverse:
+            n = len(self.program.functions[rule.forward].results) - len(op.results)
+            captures = [sweep.fetch(("capture", (op, i))) for i in range(n)]
+            cotangents = b.call(self.program.functions[rule.reverse], [*captures, *seeds])
+            self._add_all(sweep, args, cotangents, doubtful)
+            return
+        for i in sweep.plan.rule_inputs(op, rule):
+            for j, d in zip(outputs, seeds, strict=True):
+                term = b.prim("mul", d, sweep.fetch(("capture", (op, (i, j)))))
+                self._add_all(sweep, [args[i]], [term], doubtful)
+
+    # ------------------------------------------------------------ reverse mode: one function
+    def gradient_body(
+        self, fn: Function, pattern: Pattern, primals: Sequence[Value], shadows: dict[int, Value],
+        seeds: dict[int, Value], b: Builder,
+    ) -> tuple[list[Value], Backward]:
+        """Forward and reverse sweep of a function in one place: its results and the sweep that has the cotangents.
+        What the body keeps stays in scope; only loops and calls use tapes."""  # fmt: skip
+        pair = self.pair(fn, pattern)
+        plan = pair.plan
+        tapes = {c: b.op("new", (b.i64(0),), (c.record,)).result for c in pair.inner_constructs()}
+        saver = Saver(plan, tapes)
+        sweep = Forward(pair.activity, self, scalars=False, keeper=saver)
+        saver.copies = sweep.values
+        self._tape_values[sweep] = tapes
+        self._bind_params(sweep, fn, [*primals], [], b)
+        for i, s in shadows.items():
+            sweep.set_dual(fn.params[i], s, b)
+        results, record = self._run_forward(pair, sweep, saver, b)
+        backward = Backward(plan, self, b, record, tapes, seeds)
+        backward.run()
+        return results, backward
+
+    def _run_forward(self, pair: Pair, sweep: Forward, saver: Saver, b: Builder) -> tuple[list[Value], dict[Key, Value]]:
+        """The forward sweep in place. A body that returns early is run as a block that is left by `break`."""
+        fn, root = pair.fn, pair.plan.root
+        keys = list(root.fields)
+        straight = len(root.exits) == 1 and fn.body.terminator.name == "return"
+        out: list[Value] = []
+
+        def values(s: Forward, op: Op, arm: Builder) -> list[Value]:
+            return [*(s.values[v] for v in op.args), *saver.record(root, op, arm)]
+
+        def fall(s: Forward, op: Op, arm: Builder, loops: int) -> None:
+            out.extend(values(s, op, arm))
+
+        def leave(s: Forward, op: Op, arm: Builder, loops: int) -> None:
+            arm.break_(*values(s, op, arm), depth=loops)
+
+        sweep.root_return = fall if straight else leave
+        if straight:
+            sweep.region(fn.body, b, [])
+        else:
+            region = Region()
+            sweep.region(fn.body, Builder(region, fn.span), [])
+            out = b.op("loop", (), [*fn.results, *root.fields.values()], [region]).results
+        n = len(fn.results)
+        return list(out[:n]), dict(zip(keys, out[n:], strict=True))
+
+
+def _float(t: LeafType) -> LeafType:
+    return F32 if t == F32 else F64
+
+
+__all__ = ["Deriver", "Pair", "dual_type", "has_tangent", "seeded", "shadow_type"]

@@ -1,0 +1,365 @@
+"""Replaces the derivative ops of a program by calls, innermost first.
+
+A function is differentiated when no derivative op is left in anything it calls, and after the passes that are allowed
+before differentiation have run on it. A function whose derivative contains the derivative of itself has no finite
+expansion: an error (E0504).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from dsl.ad.activity import Pattern, has_tangent, root_pattern
+from dsl.ad.derive import Deriver, Pair, dual_type, seeded
+from dsl.ad.forward import returned_duals
+from dsl.ad.plan import Plan
+from dsl.ad.restore import Restorer
+from dsl.ad.shadows import nested_types
+from dsl.diagnostics import error
+from dsl.ir.core import Function, Op, Program, Region, Rule, Value
+from dsl.ops import Builder
+from dsl.passes import pipeline
+from dsl.types import BOOL, I64, OBJ, LeafType, Mem, is_ref
+
+Mode = Literal["auto", "forward", "reverse"]
+DERIVE = frozenset({"jvp", "vjp", "vjp_fwd", "vjp_rev"})
+
+
+def expand(program: Program, mode: Mode = "auto") -> None:
+    """Replace every derivative op of a program (and every `shadow`) by calls of functions made here.
+
+    `mode` decides how a `vjp` is done: "forward" runs forward mode once for each input (memory that refers to memory
+    aside), "reverse" reverse mode, "auto" forward mode for a single input. Raises E0503 and E0504 (module docstring).
+    """
+    Expander(program, mode).run()
+
+
+def reverse_plan(program: Program, name: str, wrt: Sequence[int]) -> Plan:
+    """The plan of the reverse of a function with respect to leaf parameters. The program must be expanded already."""
+    deriver = Deriver(program)
+    fn = program.functions[name]
+    return deriver.pair(fn, root_pattern(fn, deriver.influence, frozenset(wrt))).plan
+
+
+class Expander:
+    def __init__(self, program: Program, mode: Mode) -> None:
+        self.program = program
+        self.mode = mode
+        self.deriver = Deriver(program)
+        self._done: set[str] = set()
+        self._prepared: dict[str, Function] = {}
+        self._made: dict[tuple[str, str, tuple[int, ...]], Function] = {}
+
+    def run(self) -> None:
+        for name in list(self.program.functions):
+            self.function(name)
+        for name in list(self.program.functions):
+            self._expand_shadows(self.program.functions[name].body)
+
+    # ------------------------------------------------------------ order
+    def function(self, name: str) -> None:
+        """Replace the derivative ops in one function."""
+        if name in self._done:
+            return
+        self._done.add(name)
+        fn = self.program.functions[name]
+        self._region(fn, fn.body)
+
+    def _region(self, fn: Function, region: Region) -> None:
+        out: list[Op] = []
+        for op in region.ops:
+            for inner in op.regions:
+                self._region(fn, inner)
+            if op.name in DERIVE:
+                target = self._ready(fn, op)
+                op.name, op.attrs = "call", {"fn": target.name}
+            out.append(op)
+        region.ops[:] = out
+
+    def _ready(self, fn: Function, op: Op) -> Function:
+        """The function that does what a derivative op asks for."""
+        name, wrt = op.attrs["fn"], tuple(op.attrs["wrt"])
+        reach = self._reach(name)
+        if fn.name in reach:
+            target = self.program.functions[name]
+            raise error(
+                "E0504",
+                f"the derivative of {target.title or name} needs the derivative of itself, of every order",
+                op.span,
+                "take the derivative outside the recursion",
+            )
+        key = (op.name, name, wrt)
+        if key not in self._made:
+            prepared = self._prepare(name, reach)
+            for kind in ("vjp_fwd", "vjp_rev") if op.name.startswith("vjp_") else (op.name,):
+                # the halves of a pullback are made together: they agree on what a record is
+                self._made[kind, name, wrt] = getattr(self, f"_make_{kind}")(prepared, wrt)
+        return self._made[key]
+
+    def _reach(self, name: str) -> set[str]:
+        """Functions that a function calls or differentiates, directly or not, rules included."""
+        found: set[str] = set()
+        work = [name]
+        while work:
+            f = work.pop()
+            if f in found:
+                continue
+            found.add(f)
+            fn = self.program.functions[f]
+            rule = fn.attrs.get("rule")
+            if isinstance(rule, Rule):
+                work += [r for r in (rule.forward, rule.reverse, rule.pushforward) if r]
+            work += [op.attrs["fn"] for op in fn.body.walk() if "fn" in op.attrs]
+        return found
+
+    def _prepare(self, name: str, reach: set[str]) -> Function:
+        """A function to differentiate: nothing left to expand in it, simplified, and leaving its arguments alone."""
+        if name in self._prepared:
+            return self._prepared[name]
+        for f in sorted(reach):
+            self.function(f)
+        for f in sorted(self._reach(name)):
+            self._expand_shadows(self.program.functions[f].body)
+        part = Program({f: self.program.functions[f] for f in sorted(self._reach(name))})
+        pipeline.optimise(part, [name], "before-ad")
+        self.deriver.refresh()
+        fn = self.program.functions[name]
+        restorer = Restorer(self.program, self.deriver.influence)
+        if restorer.writes(fn):
+            fn = restorer.restoring(fn)
+            self.deriver.refresh()
+        self._prepared[name] = fn
+        return fn
+
+    def _expand_shadows(self, region: Region) -> None:
+        out: list[Op] = []
+        for op in region.ops:
+            for inner in op.regions:
+                self._expand_shadows(inner)
+            if op.name != "shadow":
+                out.append(op)
+                continue
+            scratch = Region()
+            made = self.deriver.shadows.make(op.args[0], Builder(scratch, op.span))
+            call = scratch.ops.pop()
+            assert made.owner is call
+            op.name, op.args, op.attrs = "call", call.args, call.attrs
+            out += [*scratch.ops, op]
+        region.ops[:] = out
+
+    # ------------------------------------------------------------ shadows of arguments
+    def _argument_shadows(
+        self, fn: Function, params: Sequence[Value], wanted: Sequence[int], given: dict[int, Value], b: Builder
+    ) -> dict[int, Value]:
+        """Shadows for the reference parameters `wanted`. A shadow handed in is used as it is where no other way can
+        lead to the same memory; otherwise all are made here, one for each memory (see `_hand_over`)."""
+        if self._alone(fn, wanted, given):
+            return dict(given)
+        registries = self.deriver.shadows.registries([fn.params[i].type for i in wanted], b)
+        return {i: self.deriver.shadows.make(params[i], b, registries) for i in wanted}
+
+    def _alone(self, fn: Function, wanted: Sequence[int], given: dict[int, Value]) -> bool:
+        return len(wanted) == 1 and set(given) == set(wanted) and len(nested_types(fn.params[wanted[0]].type)) == 1
+
+    def _hand_over(self, given: dict[int, Value], own: dict[int, Value], b: Builder) -> None:
+        """Add what our own shadows collected to those that were handed in, cut to their length."""
+        for i, s in given.items():
+            if own[i] is not s:
+                self.deriver.shadows.add_to(s, own[i], b)
+
+    # ------------------------------------------------------------ jvp
+    def _make_jvp(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+        """(primals…, tangents of wrt…) -> (results…, tangents of results…)"""
+        return self._jvp(fn, wrt, silent=False)
+
+    def _jvp(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
+        key = ("jvp.silent" if silent else "jvp.op", fn.name, wrt)
+        if key in self._made:
+            return self._made[key]
+        d = self.deriver
+        outputs = [k for k, t in enumerate(fn.results) if _dual(t)]
+        params = [p.type for p in fn.params] + [dual_type(fn.params[i].type) for i in wrt]
+        results = [*fn.results, *(dual_type(fn.results[k]) for k in outputs)]
+        new = self._made[key] = d.new_function(f"{fn.name}.pushforward", params, results, fn)
+        b = Builder(new.body, fn.span)
+        pattern = root_pattern(fn, d.influence, frozenset(wrt))
+        pattern = Pattern(pattern.params, pattern.results, silent=silent)
+        tangents = dict(zip(wrt, new.params[len(fn.params) :], strict=True))
+        refs = sorted(i for i in pattern.params if is_ref(fn.params[i].type))
+        given = {i: t for i, t in tangents.items() if i in refs}
+        shadows = self._argument_shadows(fn, new.params, refs, given, b)
+        for i, t in given.items():
+            if shadows[i] is not t:
+                d.shadows.add_to(shadows[i], t, b)
+        inner = d.jvp(fn, pattern)
+        duals = [shadows[i] if i in shadows else tangents[i] for i in sorted(pattern.params)]
+        made = b.call(inner, [*new.params[: len(fn.params)], *duals])
+        n = len(fn.results)
+        returned = dict(zip(returned_duals(fn, d.activity(fn, pattern), scalars=True), made[n:], strict=True))
+        out = []
+        for k in outputs:
+            if k in returned:
+                out.append(returned[k])
+            elif is_ref(fn.results[k]):
+                out.append(d.shadows.make(made[k], b))
+            else:
+                out.append(b.zero(dual_type(fn.results[k])))
+        b.return_(*made[:n], *out)
+        return new
+
+    # ------------------------------------------------------------ vjp
+    def _make_vjp(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+        """(primals…, seeds…, shadows of the references in wrt…) -> (results…, cotangents of the scalars in wrt…)"""
+        forward = self._forward_possible(fn, wrt)
+        scalars = [i for i in wrt if not is_ref(fn.params[i].type)]
+        if self.mode == "forward" and forward:
+            return self._vjp_forward(fn, wrt)
+        if self.mode == "auto" and forward and len(scalars) == len(wrt) == 1:
+            return self._vjp_forward(fn, wrt)
+        return self._vjp_reverse(fn, wrt)
+
+    def _forward_possible(self, fn: Function, wrt: tuple[int, ...]) -> bool:
+        """Memory that refers to memory has no unit tangents here; a pullback that is not linear no transpose."""
+        if any(isinstance(fn.params[i].type, Mem) and len(nested_types(fn.params[i].type)) > 1 for i in wrt):
+            return False
+        for name in self._reach(fn.name):
+            callee = self.program.functions[name]
+            rule = callee.attrs.get("rule")
+            if not isinstance(rule, Rule) or rule.pushforward or not rule.reverse:
+                continue
+            if self.mode != "forward" and not self.deriver.rule_is_linear(callee, rule):
+                return False
+        return True
+
+    def _vjp_signature(self, fn: Function, wrt: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
+        """Results with a seed, scalars and references of wrt."""
+        refs = [i for i in wrt if is_ref(fn.params[i].type)]
+        return seeded(fn.results), [i for i in wrt if i not in refs], refs
+
+    def _new_vjp(self, fn: Function, wrt: tuple[int, ...]) -> tuple[Function, dict[int, Value], dict[int, Value]]:
+        outputs, scalars, refs = self._vjp_signature(fn, wrt)
+        params = [p.type for p in fn.params] + [dual_type(fn.results[k]) for k in outputs]
+        params += [dual_type(fn.params[i].type) for i in refs]
+        results = [*fn.results, *(dual_type(fn.params[i].type) for i in scalars)]
+        new = self.deriver.new_function(f"{fn.name}.gradient", params, results, fn)
+        for p, q in zip(new.params, fn.params, strict=False):
+            p.hint = q.hint
+        n = len(fn.params)
+        seeds = dict(zip(outputs, new.params[n:], strict=False))
+        given = dict(zip(refs, new.params[n + len(outputs) :], strict=True))
+        return new, seeds, given
+
+    def _vjp_reverse(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+        d = self.deriver
+        new, seeds, given = self._new_vjp(fn, wrt)
+        b = Builder(new.body, fn.span)
+        pattern = root_pattern(fn, d.influence, frozenset(wrt))
+        primals = new.params[: len(fn.params)]
+        refs = sorted(i for i in pattern.params if is_ref(fn.params[i].type))
+        shadows = self._argument_shadows(fn, primals, refs, {i: s for i, s in given.items() if i in refs}, b)
+        results, backward = d.gradient_body(fn, pattern, primals, shadows, seeds, b)
+        self._hand_over({i: s for i, s in given.items() if i in shadows}, shadows, b)
+        scalars = [i for i in wrt if not is_ref(fn.params[i].type)]
+        b.return_(*results, *(d._final(backward, fn.params[i], b) for i in scalars))
+        return new
+
+    def _vjp_forward(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+        """Forward mode once for each input: each cotangent is the seeds times the tangents of the results."""
+        new, seeds, given = self._new_vjp(fn, wrt)
+        b = Builder(new.body, fn.span)
+        primals = new.params[: len(fn.params)]
+        n = len(fn.results)
+        outputs = [k for k, t in enumerate(fn.results) if _dual(t)]
+        results: list[Value] = []
+        cotangents = []
+        for i in (i for i in wrt if i not in given):
+            made = b.call(self._jvp(fn, (i,), silent=bool(results)), [*primals, b.const(1.0, dual_type(fn.params[i].type))])
+            results = results or made[:n]
+            cotangents.append(self._weighed(dict(zip(outputs, made[n:], strict=True)), seeds, b))
+        if not results:
+            results = b.call(fn, primals)
+        for i, s in given.items():
+            self._each_place(fn, i, primals, s, seeds, outputs, b)
+        b.return_(*results, *cotangents)
+        return new
+
+    def _weighed(self, tangents: dict[int, Value], seeds: dict[int, Value], b: Builder) -> Value:
+        total: Value | None = None
+        for k, seed in seeds.items():
+            term = b.prim("mul", seed, tangents[k])
+            total = term if total is None else b.prim("add", total, term)
+        return b.f64(0.0) if total is None else total
+
+    def _each_place(
+        self, fn: Function, i: int, primals: Sequence[Value], out: Value, seeds: dict[int, Value], outputs: list[int], b: Builder
+    ) -> None:
+        """Forward mode for each number in a memory: `out` gets the seeds times the tangents."""
+        assert isinstance(out.type, Mem)
+        jvp = self._jvp(fn, (i,), silent=True)
+        tangent = self.deriver.shadows.make(primals[i], b)
+        n = len(fn.results)
+        for f, t in enumerate(out.type.fields):
+            if t == BOOL or is_ref(t):
+                continue
+            region = Region([I64])
+            body = Builder(region, b.span)
+            place = region.params[0]
+            self.deriver.shadows.clear(tangent, body)
+            body.op("store", (tangent, place, body.const(1.0, t)), first=f)
+            made = body.call(jvp, [*primals, tangent])
+            total = self._weighed(dict(zip(outputs, made[n:], strict=True)), seeds, body)
+            body.op("acc", (out, place, total), first=f)
+            body.next_()
+            last = b.prim("sub", b.op("len", (primals[i],), (I64,)).result, b.i64(1))
+            b.op("for", (b.i64(0), last, b.i64(1)), (), [region])
+
+    # ------------------------------------------------------------ pullbacks
+    def _make_vjp_fwd(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+        """(primals…) -> (results…, record): the forward sweep; the record owns its tapes and shadows."""
+        d = self.deriver
+        pair, refs = self._pullback_pair(fn, wrt)
+        new = d.new_function(f"{fn.name}.pullback", [p.type for p in fn.params], [*fn.results, OBJ], fn)
+        b = Builder(new.body, fn.span)
+        shadows = self._argument_shadows(fn, new.params, refs, {}, b)
+        tapes = [b.op("new", (b.i64(0),), (c.record,)).result for c in pair.constructs()]
+        made = b.call(self.program.functions[pair.forward], [*new.params, *(shadows[i] for i in refs), *tapes])
+        place = [made[-1]] if pair.keeps else []
+        packed = b.op("pack", [*tapes, *(shadows[i] for i in refs), *place], (OBJ,)).result
+        b.return_(*made[: len(fn.results)], packed)
+        return new
+
+    def _make_vjp_rev(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+        """(record, seeds…, shadows of the references in wrt…) -> cotangents of the scalars in wrt. What the sweep
+        leaves in the record's own shadows is handed over and cleared, so it may run again."""
+        d = self.deriver
+        pair, refs = self._pullback_pair(fn, wrt)
+        outputs, scalars, wrt_refs = self._vjp_signature(fn, wrt)
+        params: list[LeafType] = [OBJ, *(dual_type(fn.results[k]) for k in outputs)]
+        params += [dual_type(fn.params[i].type) for i in wrt_refs]
+        results = [dual_type(fn.params[i].type) for i in scalars]
+        new = d.new_function(f"{fn.name}.back", params, results, fn)
+        b = Builder(new.body, fn.span)
+        tapes = [c.record for c in pair.constructs()]
+        types = [*tapes, *(dual_type(fn.params[i].type) for i in refs), *([I64] if pair.keeps else [])]
+        parts = b.op("unpack", (new.params[0],), types).results
+        seeds = dict(zip(outputs, new.params[1:], strict=False))
+        args = [*parts[len(tapes) + len(refs) :], *(seeds[k] for k in pair.seeds()), *parts[: len(tapes)]]
+        cotangents = dict(zip(pair.inputs(), b.call(self.program.functions[pair.reverse], args), strict=True))
+        shadows = dict(zip(refs, parts[len(tapes) :], strict=False))
+        given = dict(zip(wrt_refs, new.params[1 + len(outputs) :], strict=True))
+        self._hand_over({i: s for i, s in given.items() if i in shadows}, shadows, b)
+        for s in shadows.values():
+            d.shadows.clear(s, b)
+        b.return_(*(cotangents[i] if i in cotangents else b.zero(dual_type(fn.params[i].type)) for i in scalars))
+        return new
+
+    def _pullback_pair(self, fn: Function, wrt: tuple[int, ...]) -> tuple[Pair, list[int]]:
+        pattern = root_pattern(fn, self.deriver.influence, frozenset(wrt), reusable=True)
+        pair = self.deriver.pair(fn, pattern)
+        self.deriver.emit_pair(pair)
+        return pair, pair.shadows()
+
+
+def _dual(t: LeafType) -> bool:
+    return t != BOOL and (not is_ref(t) or has_tangent(t))

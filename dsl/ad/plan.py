@@ -1,0 +1,323 @@
+"""What reverse mode keeps: a pure function from a function and its activity to a printable plan.
+
+A *construct* is the body of the function or of one of its loops; each run through a construct (an iteration) leaves
+one *record*. Records of a loop go to its tape, one an iteration, so a record's place is a number; the record of the
+function's body stays in scope where forward and reverse sweep are one function, and is the last thing on a tape where
+they are two (`calls`).
+
+This plan is the simple one: every primal value that some derivative mentions is kept in the record of the construct
+that defines it, save constants and the counters of `for` loops, which are computed again. Places, trip counts, codes
+of exits and predicates are kept where the reverse sweep asks for them, as further entries (`Key`).
+
+Exits: the terminators that end an iteration of a construct are numbered in program order, nested ifs and loops
+included. That number (the code) says how far the iteration came: an op was passed if the code is at least the count
+of exits before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from dsl.ad.activity import Activity
+from dsl.ad.rules import active_operands, needed
+from dsl.ir.core import Function, Op, Program, Region, Rule, Value
+from dsl.ops import PRIMITIVES
+from dsl.types import I64, LeafType, Mem, is_ref, tangent
+
+# What can be kept, as (kind, of what):
+#   ("primal", v)    a value                        ("shadow", v)   the shadow of a reference
+#   ("start", loop)  its tape's length before       ("end", loop)   and after it
+#   ("count", loop)  iterations begun               ("trips", for)  iterations
+#   ("code", loop)   the break that ended it        ("itercode", construct)  the exit of one iteration
+#   ("index", op)    place of a push or pop         ("record", call)  place of the callee's record
+#   ("capture", (call, i))  what a rule's forward function kept
+Key: TypeAlias = tuple[str, Any]
+
+
+@dataclass(eq=False)
+class Construct:
+    """`op` is the loop (None: the function's body); `parent` the construct around it."""
+
+    op: Op | None
+    region: Region
+    parent: Construct | None
+    exits: list[Op] = field(default_factory=list)
+    before: dict[Op | Region, int] = field(default_factory=dict)
+    after: dict[Op, int] = field(default_factory=dict)
+    fields: dict[Key, LeafType] = field(default_factory=dict)
+
+    def code(self, exit: Op) -> int:
+        return self._codes[exit]
+
+    @cached_property
+    def _codes(self) -> dict[Op, int]:
+        return {op: i for i, op in enumerate(self.exits)}
+
+    def exits_in(self, op: Op) -> list[Op]:
+        """The exits of this construct inside an op of it."""
+        return self.exits[self.before[op] : self.after[op]]
+
+    @cached_property
+    def nexts(self) -> list[Op]:
+        """Its own exits that go on with the next iteration."""
+        return [e for e in self.exits if e.name == "next"]
+
+    @cached_property
+    def breaks(self) -> list[Op]:
+        """Its own exits that end this loop and no other."""
+        return [e for e in self.exits if e.name == "break" and e.attrs.get("depth", 0) == self.depth_of[e]]
+
+    depth_of: dict[Op, int] = field(default_factory=dict)  # loops between an exit and this construct
+
+    @property
+    def per_iteration_code(self) -> bool:
+        """More than one way to go on: the code is kept for each iteration."""
+        return len(self.nexts) > 1
+
+    @property
+    def record(self) -> Mem:
+        return Mem(tuple(self.fields.values()))
+
+
+class Plan:
+    """Constructs of a function, what each keeps, and where everything is defined."""
+
+    def __init__(self, fn: Function, activity: Activity, program: Program) -> None:
+        self.fn = fn
+        self.activity = activity
+        self.program = program
+        self.root = Construct(None, fn.body, None)
+        self.constructs: list[Construct] = [self.root]
+        self.owner: dict[Value | Op, Construct] = {}
+        self.loop: dict[Op, Construct] = {}
+        self.counter: dict[Value, Op] = {}  # parameter of a `for` → the op
+        for p in fn.params:
+            self.owner[p] = self.root
+        self._map(fn.body, [self.root])
+        self.keys: set[Key] = set()
+        for op in activity.live:
+            self._needs_of(op)
+        for construct in reversed(self.constructs):
+            self._finish(construct)
+
+    # ------------------------------------------------------------ structure
+    def _map(self, region: Region, stack: list[Construct]) -> None:
+        """Find constructs, owners, exits and their numbers. `stack` holds the enclosing constructs."""
+        here = stack[-1]
+        here.before[region] = len(here.exits)
+        for op in region.ops:
+            self.owner[op] = here
+            for r in op.results:
+                self.owner[r] = here
+            for c in stack:
+                c.before[op] = len(c.exits)
+            if op.name in ("loop", "for"):
+                self._map_loop(op, stack)
+            else:
+                for inner in op.regions:
+                    self._map(inner, stack)
+            self._note_exit(op, stack)
+            for c in stack:
+                c.after[op] = len(c.exits)
+
+    def _map_loop(self, op: Op, stack: list[Construct]) -> None:
+        construct = Construct(op, op.regions[0], stack[-1])
+        self.constructs.append(construct)
+        self.loop[op] = construct
+        for p in op.regions[0].params:
+            self.owner[p] = construct
+        if op.name == "for":
+            self.counter[op.regions[0].params[0]] = op
+        self._map(op.regions[0], [*stack, construct])
+
+    def _note_exit(self, op: Op, stack: list[Construct]) -> None:
+        match op.name:
+            case "next":
+                ended = stack[-1:]
+            case "break":
+                ended = stack[-1 - op.attrs.get("depth", 0) :]
+            case "return":
+                ended = stack
+            case _:
+                return
+        for distance, c in enumerate(reversed(ended)):
+            c.exits.append(op)
+            c.depth_of[op] = distance
+
+    def exits_through(self, exit: Op) -> list[Construct]:
+        """The constructs of which an exit ends an iteration, innermost first (from the one it stands in)."""
+        found: list[Construct] = []
+        c: Construct | None = self.owner[exit]
+        while c is not None and exit in c.depth_of:
+            found.append(c)
+            c = c.parent
+        return found
+
+    # ------------------------------------------------------------ needs
+    def need(self, v: Value) -> None:
+        """Keep a primal value (constants and counters are made again)."""
+        if isinstance(v.owner, Op) and v.owner.name in ("const", "null"):
+            return
+        if v in self.counter:
+            loop = self.counter[v]
+            self.need(loop.args[0])
+            self.need(loop.args[2])
+        else:
+            self.keys.add(("primal", v))
+
+    def need_shadow(self, v: Value) -> None:
+        if not (isinstance(v.owner, Op) and v.owner.name == "null"):
+            self.keys.add(("shadow", v))
+
+    def _needs_of(self, op: Op) -> None:
+        act = self.activity
+        match op.name:
+            case "load":
+                self.need_shadow(op.args[0])
+                self.need(op.args[1])
+            case "store" | "acc":
+                self.need_shadow(op.args[0])
+                self.need(op.args[1])
+            case "push" | "pop":
+                self.need_shadow(op.args[0])
+                self.keys.add(("index", op))
+            case "new":
+                self.need_shadow(op.result)
+            case "if":
+                if all(r.terminator.name == "yield" for r in op.regions):
+                    self.need(op.args[0])
+            case "for":
+                self.keys.add(("trips", op))
+            case "call":
+                self._needs_of_call(op)
+            case _ if op.name in PRIMITIVES:
+                for v in needed(op, active_operands(op, [act.active(a) for a in op.args])):
+                    self.need(v)
+
+    def _needs_of_call(self, op: Op) -> None:
+        rule = self.rule_of(op)
+        if rule is None:
+            self.keys.add(("record", op))
+        elif rule.reverse:
+            n = len(self.program.functions[rule.forward].results) - len(op.results)
+            self.keys |= {("capture", (op, i)) for i in range(n)}
+        else:
+            for i in self.rule_inputs(op, rule):
+                self.keys |= {("capture", (op, (i, j))) for j in self.rule_outputs(op)}
+
+    def rule_of(self, op: Op) -> Rule | None:
+        rule = self.program.functions[op.attrs["fn"]].attrs.get("rule")
+        assert rule is None or isinstance(rule, Rule)
+        return rule
+
+    def rule_inputs(self, op: Op, rule: Rule) -> list[int]:
+        """Positions in `rule.wrt` whose argument is active."""
+        return [i for i, k in enumerate(rule.wrt) if self.activity.active(op.args[k])]
+
+    def rule_outputs(self, op: Op) -> list[int]:
+        """Scalar results of a call that have a tangent."""
+        return [k for k, r in enumerate(op.results) if not is_ref(r.type) and tangent(r.type) is not None]
+
+    def _finish(self, c: Construct) -> None:
+        """Settle the record of a construct, when all inner ones are settled."""
+        mine = [key for key in self.keys if self.key_owner(key) is c]
+        c.fields = {key: self.key_type(key) for key in sorted(mine, key=self._order)}
+        if c.op is None:
+            if len(c.exits) > 1:
+                c.fields["itercode", c] = I64
+            return
+        if c.op not in self.activity.live:
+            return
+        if c.per_iteration_code:
+            c.fields["itercode", c] = I64
+        if c.fields:
+            self.keys.add(("start", c.op))
+        if c.op.name == "loop":
+            self.keys.add(("end" if c.fields else "count", c.op))
+            if len(c.breaks) > 1 and not c.per_iteration_code:
+                self.keys.add(("code", c.op))
+
+    def _order(self, key: Key) -> tuple[int, str]:
+        """Program order, so that plans and records are the same in every run."""
+        what = key[1][0] if key[0] == "capture" else key[1]
+        if isinstance(what, Value) and isinstance(what.owner, Region):
+            what = self._param_place[what]
+            return what, key[0]
+        op = what.owner if isinstance(what, Value) else what
+        index = op.results.index(what) if isinstance(what, Value) else 0
+        return self._place[op] * 64 + index, f"{key[0]}{key[1][1] if key[0] == 'capture' else ''}"
+
+    @cached_property
+    def _place(self) -> dict[Op, int]:
+        return {op: i + 1024 for i, op in enumerate(self.fn.body.walk())}
+
+    @cached_property
+    def _param_place(self) -> dict[Value, int]:
+        return {p: i for c in self.constructs for i, p in enumerate(c.region.params)}
+
+    def key_owner(self, key: Key) -> Construct:
+        kind, what = key
+        if kind == "itercode":
+            assert isinstance(what, Construct)
+            return what
+        return self.owner[what[0] if kind == "capture" else what]
+
+    def key_type(self, key: Key) -> LeafType:
+        kind, what = key
+        if kind == "primal":
+            assert isinstance(what, Value)
+            return what.type
+        if kind == "shadow":
+            shadow = tangent(what.type)
+            assert shadow is not None
+            return shadow
+        if kind == "capture":
+            return self._capture_type(*what)
+        return I64
+
+    def _capture_type(self, op: Op, i: Any) -> LeafType:
+        if isinstance(i, tuple):
+            out = tangent(op.results[i[1]].type)
+            assert out is not None
+            return out
+        rule = self.rule_of(op)
+        assert rule is not None
+        return self.program.functions[rule.forward].results[len(op.results) + i]
+
+    # ------------------------------------------------------------ text
+    def show(self) -> str:
+        """The plan for a person: each construct, what it keeps and how many bytes that is an iteration."""
+        lines = [f"reverse of {self.fn.title or '@' + self.fn.name}"]
+        names: dict[Value, str] = {}
+        for c in self.constructs:
+            depth, up = 0, c.parent
+            while up is not None:
+                depth, up = depth + 1, up.parent
+            pad = "  " * (depth + 1)
+            where = "" if c.op is None else f" (line {c.op.span.line})"
+            what = "body" if c.op is None else ("for loop" if c.op.name == "for" else "loop")
+            size = sum(1 if str(t) == "bool" else 8 for t in c.fields.values())
+            unit = "in all" if c.op is None else "an iteration"
+            exits = f", {len(c.exits)} exits" if len(c.exits) > 1 else ""
+            lines.append(f"{pad}{what}{where}: keeps {size} bytes {unit}{exits}")
+            for key, t in c.fields.items():
+                lines.append(f"{pad}  save {self._show_key(key, names)}: {t}")
+        return "\n".join(lines) + "\n"
+
+    def _show_key(self, key: Key, names: dict[Value, str]) -> str:
+        kind, what = key
+        if isinstance(what, Value):
+            name = what.hint or names.setdefault(what, f"{len(names)}")
+            span = what.owner.span if isinstance(what.owner, Op) else None
+            text = f" = {span.text.strip()}" if span is not None and span.text and "\n" not in span.text else ""
+            return f"%{name}{text}" if kind == "primal" else f"shadow of %{name}{text}"
+        labels = {
+            "start": "tape length before the loop", "end": "tape length after the loop", "count": "iterations begun",
+            "trips": "trip count", "code": "exit by which the loop ended", "itercode": "exit of the iteration",
+            "index": "place of a push or pop", "record": "record of a call", "capture": "what a rule keeps",
+        }  # fmt: skip
+        op = what[0] if kind == "capture" else what
+        line = f" (line {op.span.line})" if isinstance(op, Op) and op.span.end else ""
+        return labels[kind] + line

@@ -1,0 +1,506 @@
+"""The reverse sweep: each op's adjoint, in the opposite order, from what the plan kept.
+
+Cotangents are SSA values, one current value per primal value and scope. An arm of a reverse `if` yields what it
+changed; a reverse loop carries what it adds to, found while its body is made. Regions are mirrored: an `if` runs the
+adjoint of the arm that was taken, a `for` counts down, a `loop` reads its records from the last to the first.
+
+An iteration that left early is gone back through from where it left: each part of a body between possible exits is
+guarded by the exit's code (`plan`), nothing is done twice, and no flag is carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from dsl.ad.activity import Activity
+from dsl.ad.plan import Construct, Key, Plan
+from dsl.ad.rules import active_operands, contribution, needed
+from dsl.ir.core import Op, Region, Value
+from dsl.ops import PRIMITIVES, Builder
+from dsl.types import BOOL, I64, LeafType, Mem, is_ref, tangent
+
+
+class ReverseCalls(Protocol):
+    def reverse_call(self, sweep: Backward, op: Op) -> None:
+        """The adjoint of a call."""
+
+
+class Scope:
+    """Cotangents known at one place of the reverse code. `conditional` are those that may be zero only because the
+    path taken did not use the value."""
+
+    def __init__(self, parent: Scope | None) -> None:
+        self.parent = parent
+        self.table: dict[Value, Value] = {}
+
+    def lookup(self, v: Value) -> Value | None:
+        if v in self.table:
+            return self.table[v]
+        return self.parent.lookup(v) if self.parent is not None else None
+
+
+class LoopScope(Scope):
+    """The body of a reverse loop: the first use of an outer value's cotangent makes it carried."""
+
+    def __init__(self, parent: Scope, region: Region, is_local: Callable[[Value], bool], sweep: Backward, outside: Builder) -> None:
+        super().__init__(parent)
+        self.region = region
+        self.is_local = is_local
+        self.sweep = sweep
+        self.outside = outside
+        self.carried: list[tuple[Value, Value, Value]] = []  # (primal, region parameter, initial value)
+
+    def lookup(self, v: Value) -> Value | None:
+        if v in self.table:
+            return self.table[v]
+        if self.is_local(v):
+            return None
+        assert self.parent is not None
+        init = self.parent.lookup(v)
+        if init is None:
+            init = self.sweep.zero_cotangent(v, self.outside)
+        param = Value(init.type, self.region, v.hint)
+        self.region.params.append(param)
+        self.carried.append((v, param, init))
+        self.table[v] = param
+        if init in self.sweep.conditional:
+            self.sweep.conditional.add(param)
+        return param
+
+
+class Backward:
+    """Emits the adjoint of `plan.fn` to a builder. `root_record` holds what was kept of the function's body."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        calls: ReverseCalls,
+        b: Builder,
+        root_record: Mapping[Key, Value],
+        tapes: Mapping[Construct, Value],
+        seeds: Mapping[int, Value],
+    ) -> None:
+        self.plan = plan
+        self.activity: Activity = plan.activity
+        self.calls = calls
+        self.b = b
+        self.tapes = tapes
+        self.seeds = seeds
+        self.records: dict[Construct, Mapping[Key, Value]] = {plan.root: root_record}
+        self.codes: dict[Construct, Value | None] = {plan.root: None}
+        if len(plan.root.exits) > 1:
+            self.codes[plan.root] = root_record["itercode", plan.root]
+        self.scope: Scope = Scope(None)
+        self.here = plan.root
+        self.conditional: set[Value] = set()
+        self.given: dict[Op, dict[int, Value]] = {}  # cotangents of the results of the ifs and loops we are in
+        self.carried: dict[Op, dict[int, Value]] = {}  # … of what the loop carries, at the end of this iteration
+        self.counters: dict[Op, Value] = {}  # number of this iteration of a `for`
+
+    def run(self) -> None:
+        self.region(self.plan.fn.body)
+
+    # ------------------------------------------------------------ values
+    def fetch(self, key: Key) -> Value:
+        return self.records[self.plan.key_owner(key)][key]
+
+    def primal(self, v: Value) -> Value:
+        """A primal value: kept, or made again."""
+        if isinstance(v.owner, Op) and v.owner.name in ("const", "null"):
+            return self.b.op(v.owner.name, (), (v.type,), **v.owner.attrs).result
+        if v in self.plan.counter:
+            loop = self.plan.counter[v]
+            offset = self.b.prim("mul", self.counters[loop], self.primal(loop.args[2]))
+            return self.b.prim("add", self.primal(loop.args[0]), offset)
+        return self.fetch(("primal", v))
+
+    def shadow(self, v: Value) -> Value:
+        if isinstance(v.owner, Op) and v.owner.name == "null":
+            t = tangent(v.type)
+            assert t is not None
+            return self.b.zero(t)
+        return self.fetch(("shadow", v))
+
+    def zero_cotangent(self, v: Value, b: Builder) -> Value:
+        t = tangent(v.type)
+        assert t is not None
+        z = b.zero(t)
+        self.conditional.add(z)
+        return z
+
+    def cotangent(self, v: Value) -> Value | None:
+        return self.scope.lookup(v)
+
+    def add(self, v: Value, term: Value) -> None:
+        """Add a term to the cotangent of v."""
+        if not self.activity.active(v):
+            return
+        old = self.scope.lookup(v)
+        new = term if old is None else self.b.prim("add", old, term)
+        if old is not None and old in self.conditional and term in self.conditional:
+            self.conditional.add(new)
+        if new.hint == "" and v.hint:
+            new.hint = v.hint
+        self.scope.table[v] = new
+
+    # ------------------------------------------------------------ regions
+    def region(self, region: Region) -> None:
+        """The adjoint of a region that was entered, from the exit by which the construct's iteration ended."""
+        c, ops = self.here, region.ops
+        entry, hi = c.before[region], len(region.ops)
+        while hi > 0:
+            j = hi - 1
+            while j >= 0 and not self._may_leave(ops[j]):
+                j -= 1
+            part = ops[j + 1 : hi]
+            if any(self._does(op) for op in part):
+                self._guarded(entry, c.before[part[0]], part)
+            if j >= 0 and self._does(ops[j]):
+                self._guarded(entry, c.before[ops[j]], [ops[j]])
+            hi = j
+
+    def _does(self, op: Op) -> bool:
+        return op in self.activity.live
+
+    def _may_leave(self, op: Op) -> bool:
+        return bool(op.regions) and self.here.after[op] > self.here.before[op]
+
+    def _guarded(self, entry: int, passed: int, part: Sequence[Op]) -> None:
+        """Adjoints of some ops in a row, where the iteration came that far."""
+        code = self.codes[self.here]
+
+        def emit() -> None:
+            for op in reversed(part):
+                if self._does(op):
+                    self.b.span = op.span
+                    self.op(op)
+
+        if code is None or passed == entry:
+            emit()
+        else:
+            reached = self.b.prim("ge", code, self.b.i64(passed))
+            self._arms(reached, emit, lambda: None, {r for op in part for r in op.results})
+
+    def _arms(self, cond: Value, then: Callable[[], None], orelse: Callable[[], None], local: set[Value]) -> None:
+        """An `if` of the reverse sweep: cotangents changed in an arm are yielded."""
+        outer_b, outer = self.b, self.scope
+        made: list[tuple[Region, Builder, dict[Value, Value]]] = []
+        for emit in (then, orelse):
+            region = Region()
+            self.b = Builder(region, outer_b.span)
+            self.scope = Scope(outer)
+            emit()
+            made.append((region, self.b, self.scope.table))
+        self.b, self.scope = outer_b, outer
+        changed = [v for v in dict.fromkeys([*made[0][2], *made[1][2]]) if v not in local]
+        before = {v: outer.lookup(v) for v in changed}
+        types: list[LeafType] = []
+        doubtful: list[bool] = []
+        for _, arm, table in made:
+            out = []
+            for v in changed:
+                value = table.get(v, before[v])
+                out.append(self.zero_cotangent(v, arm) if value is None else value)
+            arm.yield_(*out)
+            types = [o.type for o in out]
+            doubtful = [a or o in self.conditional for a, o in zip(doubtful or [False] * len(out), out, strict=True)]
+        results = outer_b.op("if", (cond,), types, [m[0] for m in made]).results
+        for v, r, d in zip(changed, results, doubtful, strict=True):
+            outer.table[v] = r
+            if d:
+                self.conditional.add(r)
+
+    # ------------------------------------------------------------ ops
+    def op(self, op: Op) -> None:
+        handler: Callable[[Op], None] | None = getattr(self, f"_op_{op.name}", None)
+        if handler is not None:
+            handler(op)
+        elif op.name in PRIMITIVES:
+            self._primitive(op)
+
+    def _primitive(self, op: Op) -> None:
+        d = self.cotangent(op.result)
+        if d is None:
+            return
+        operands = active_operands(op, [self.activity.active(a) for a in op.args])
+        known = set(needed(op, operands))
+        values = [self.primal(v) if v in known else v for v in (*op.args, op.result)]
+        for k in operands:
+            to = tangent(op.args[k].type)
+            assert to is not None
+            doubtful = d in self.conditional
+            term = contribution(self.b, op.name, k, d, values[:-1], values[-1], to, doubtful)
+            if doubtful:
+                self.conditional.add(term)
+            self.add(op.args[k], term)
+
+    # ---- exits
+    def _pass_on(self, args: Sequence[Value], cotangents: Mapping[int, Value]) -> None:
+        for k, v in enumerate(args):
+            if k in cotangents and self.activity.active(v):
+                self.add(v, cotangents[k])
+
+    def _op_return(self, op: Op) -> None:
+        self._pass_on(op.args, self.seeds)
+
+    def _op_yield(self, op: Op) -> None:
+        self._pass_on(op.args, self.given[self._if])
+
+    def _op_next(self, op: Op) -> None:
+        assert self.here.op is not None
+        self._pass_on(op.args, self.carried[self.here.op])
+
+    def _op_break(self, op: Op) -> None:
+        target = self.plan.exits_through(op)[op.attrs.get("depth", 0)]
+        assert target.op is not None
+        self._pass_on(op.args, self.given[target.op])
+
+    # ---- if
+    _if: Op
+
+    def _take(self, op: Op) -> None:
+        """Remember the cotangents of an op's results, for the exits that give them."""
+        cotangents = {k: self.cotangent(r) for k, r in enumerate(op.results) if self.activity.active(r)}
+        self.given[op] = {k: d for k, d in cotangents.items() if d is not None}
+
+    def _op_if(self, op: Op) -> None:
+        self._take(op)
+        then, orelse = op.regions
+
+        def arm(region: Region) -> Callable[[], None]:
+            def emit() -> None:
+                self._if, outer = op, getattr(self, "_if", op)
+                self.region(region)
+                self._if = outer
+
+            return emit
+
+        taken = self._taken(op)
+        if isinstance(taken, Value):
+            local = {r for region in op.regions for inner in region.ops for r in inner.results}
+            self._arms(taken, arm(then), arm(orelse), local)
+        else:
+            arm(then if taken else orelse)()
+
+    def _taken(self, op: Op) -> Value | bool:
+        """Whether the first arm was taken: from the predicate, from the exit's code, or known."""
+        c, code = self.here, self.codes[self.here]
+        then, orelse = op.regions
+        falls = [r.terminator.name == "yield" for r in op.regions]
+        start, middle, end = c.before[op], c.before[orelse], c.after[op]
+        possible = [falls[0] or middle > start, falls[1] or end > middle]
+        if not all(possible):
+            return possible[0]
+        if start == end or code is None:
+            return self.primal(op.args[0])
+        in_then = self.b.prim("lt", code, self.b.i64(middle)) if middle > start else self.b.bool(False)
+        beyond = self.b.prim("ge", code, self.b.i64(end))
+        if all(falls):
+            return self.b.prim("select", beyond, self.primal(op.args[0]), in_then)
+        if falls[0]:
+            return self.b.prim("or", in_then, beyond)
+        return in_then
+
+    # ---- loops
+    def _is_inside(self, v: Value, c: Construct) -> bool:
+        owner: Construct | None = self.plan.owner[v]
+        while owner is not None:
+            if owner is c:
+                return True
+            owner = owner.parent
+        return False
+
+    def _op_for(self, op: Op) -> None:
+        self._take(op)
+        c = self.plan.loop[op]
+        carried = c.region.params[1:]
+        active = [k for k, p in enumerate(carried) if self.activity.active(p)]
+        inits = []
+        for k in active:
+            d = self.given[op].get(k)
+            inits.append(self.zero_cotangent(carried[k], self.b) if d is None else d)
+        trips = self.fetch(("trips", op))
+        start = self.fetch(("start", op)) if c.fields else None
+        region = Region([I64, *(i.type for i in inits)])
+
+        def begin(b: Builder) -> None:
+            number = region.params[0]
+            self.counters[op] = number
+            self.codes[c] = None
+            self._load_record(c, b.prim("add", start, number) if start is not None else None, b)
+
+        scope = self._body(op, c, region, region.params[1:], active, carried, begin)
+        b = self.b
+        last = b.prim("sub", trips, b.i64(1))
+        args = [last, b.i64(0), b.i64(-1), *inits, *(init for _, _, init in scope.carried)]
+        ends = self._ends(scope, active, carried)
+        Builder(region, op.span).next_(*ends)
+        results = b.op("for", args, [e.type for e in ends], [region]).results
+        self._give(op.args[3:], active, scope, results)
+
+    def _op_loop(self, op: Op) -> None:
+        self._take(op)
+        c = self.plan.loop[op]
+        carried = c.region.params
+        active = [k for k, p in enumerate(carried) if self.activity.active(p)]
+        zeros = [self.zero_cotangent(carried[k], self.b) for k in active]
+        start = self.fetch(("start", op)) if c.fields else self.b.i64(0)
+        place = self.fetch(("end" if c.fields else "count", op))
+        coded = len(c.exits) > 1 and not c.per_iteration_code
+        first_code = [self._last_code(c)] if coded else []
+        region = Region([I64, *(I64 for _ in first_code), *(z.type for z in zeros)])
+        fixed = 1 + len(first_code)
+        leaving = Op("break", (), attrs={"depth": 0}, span=op.span)
+        previous: list[Value] = []
+
+        def begin(b: Builder) -> None:
+            more = b.prim("gt", region.params[0], start)
+            end = Region()
+            end.ops.append(leaving)
+            go_on = Region()
+            Builder(go_on, op.span).yield_()
+            b.op("if", (more,), (), [go_on, end])
+            previous.append(b.prim("sub", region.params[0], b.i64(1)))
+            self._load_record(c, previous[0] if c.fields else None, b)
+            self.codes[c] = region.params[1] if coded else None
+            if c.per_iteration_code:
+                self.codes[c] = self.records[c]["itercode", c]
+
+        incoming = region.params[fixed:]
+        scope = self._body(op, c, region, incoming, active, carried, begin)
+        b = self.b
+        leaving.args = [*incoming, *(param for _, param, _ in scope.carried)]
+        ends = self._ends(scope, active, carried)
+        end_of_body = Builder(region, op.span)
+        code = [end_of_body.i64(c.code(c.nexts[0]) if c.nexts else 0)] if coded else []
+        end_of_body.next_(previous[0], *code, *ends)
+        args = [place, *first_code, *zeros, *(init for _, _, init in scope.carried)]
+        results = b.op("loop", args, [e.type for e in ends], [region]).results
+        self._give(op.args, active, scope, results)
+
+    def _body(
+        self,
+        op: Op,
+        c: Construct,
+        region: Region,
+        incoming: Sequence[Value],
+        active: Sequence[int],
+        carried: Sequence[Value],
+        begin: Callable[[Builder], None],
+    ) -> LoopScope:
+        """The body of a reverse loop; `incoming` are the cotangents of what the iteration handed on."""
+        outer_b, outer, here = self.b, self.scope, self.here
+        scope = LoopScope(outer, region, lambda v: self._is_inside(v, c), self, outer_b)
+        self.b, self.scope, self.here = Builder(region, op.span), scope, c
+        self.carried[op] = dict(zip(active, incoming, strict=True))
+        self.conditional.update(incoming)
+        for p, k in zip(incoming, active, strict=True):
+            p.hint = carried[k].hint
+        begin(self.b)
+        self.region(c.region)
+        self.b, self.scope, self.here = outer_b, outer, here
+        return scope
+
+    def _ends(self, scope: LoopScope, active: Sequence[int], carried: Sequence[Value]) -> list[Value]:
+        """What an iteration of the reverse loop hands on."""
+        ends = []
+        for k in active:
+            d = scope.table.get(carried[k])
+            ends.append(self.zero_cotangent(carried[k], Builder(scope.region)) if d is None else d)
+        return ends + [scope.table[v] for v, _, _ in scope.carried]
+
+    def _give(self, inits: Sequence[Value], active: Sequence[int], scope: LoopScope, results: Sequence[Value]) -> None:
+        """After a reverse loop: outer cotangents, then those of the loop's initial values."""
+        for (v, param, _), r in zip(scope.carried, results[len(active) :], strict=True):
+            self.scope.table[v] = r
+            if param in self.conditional:
+                self.conditional.add(r)
+        for k, r in zip(active, results, strict=False):
+            self.conditional.add(r)
+            self.add(inits[k], r)
+
+    def _load_record(self, c: Construct, place: Value | None, b: Builder) -> None:
+        if place is None:
+            self.records[c] = {}
+            return
+        results = b.op("load", (self.tapes[c], place), tuple(c.fields.values()), first=0).results
+        self.records[c] = dict(zip(c.fields, results, strict=True))
+
+    def _last_code(self, c: Construct) -> Value:
+        """The exit of the last iteration of a loop: its own break, or one that also left what is around it."""
+        assert c.op is not None and c.parent is not None
+        b, outer = self.b, c.parent
+        if len(c.breaks) > 1:
+            code = self.fetch(("code", c.op))
+        else:
+            code = b.i64(c.code(c.breaks[0]) if c.breaks else 0)
+        outer_code = self.codes[outer]
+        for exit in outer.exits_in(c.op):
+            mine = b.i64(c.code(exit))
+            if outer_code is None:
+                return mine
+            code = b.prim("select", b.prim("eq", outer_code, b.i64(outer.code(exit))), mine, code)
+        return code
+
+    # ---- memory
+    def _scalars(self, types: Sequence[LeafType]) -> list[int]:
+        return [k for k, t in enumerate(types) if t != BOOL and not is_ref(t)]
+
+    def _collect(self, m: Value, place: Value, first: int, values: Sequence[Value], clear: bool) -> None:
+        """Take the cotangents of what was written."""
+        shadow = self.shadow(m)
+        for k in self._scalars([v.type for v in values]):
+            t = tangent(values[k].type)
+            assert t is not None
+            if self.activity.active(values[k]):
+                d = self.b.op("load", (shadow, place), (t,), first=first + k).result
+                self.conditional.add(d)
+                self.add(values[k], d)
+            if clear:
+                self.b.op("store", (shadow, place, self.b.zero(t)), first=first + k)
+
+    def _scatter(self, m: Value, place: Value, first: int, results: Sequence[Value]) -> None:
+        """Add the cotangents of what was read."""
+        for k in self._scalars([r.type for r in results]):
+            d = self.cotangent(results[k])
+            if d is not None:
+                self.b.op("acc", (self.shadow(m), place, d), first=first + k)
+
+    def _op_load(self, op: Op) -> None:
+        self._scatter(op.args[0], self.primal(op.args[1]), op.attrs.get("first", 0), op.results)
+
+    def _op_pop(self, op: Op) -> None:
+        self._scatter(op.args[0], self.fetch(("index", op)), 0, op.results)
+
+    def _op_store(self, op: Op) -> None:
+        self._collect(op.args[0], self.primal(op.args[1]), op.attrs.get("first", 0), op.args[2:], clear=True)
+
+    def _op_acc(self, op: Op) -> None:
+        self._collect(op.args[0], self.primal(op.args[1]), op.attrs.get("first", 0), op.args[2:], clear=False)
+
+    def _op_push(self, op: Op) -> None:
+        self._collect(op.args[0], self.fetch(("index", op)), 0, op.args[1:], clear=True)
+
+    def _op_new(self, op: Op) -> None:
+        """Memory begins as zero: what remains of its cotangent is dropped, so that the reverse may run again."""
+        shadow = self.shadow(op.result)
+        assert isinstance(shadow.type, Mem)
+        clear_memory(shadow, self.b)
+
+    # ---- calls
+    def _op_call(self, op: Op) -> None:
+        self.calls.reverse_call(self, op)
+
+
+def clear_memory(shadow: Value, b: Builder) -> None:
+    """Zero the numbers of every record of a memory."""
+    assert isinstance(shadow.type, Mem)
+    region = Region([I64])
+    inner = Builder(region, b.span)
+    for k, t in enumerate(shadow.type.fields):
+        if t != BOOL and not is_ref(t):
+            inner.op("store", (shadow, region.params[0], inner.zero(t)), first=k)
+    inner.next_()
+    last = b.prim("sub", b.op("len", (shadow,), (I64,)).result, b.i64(1))
+    b.op("for", (b.i64(0), last, b.i64(1)), (), [region])

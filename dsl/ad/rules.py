@@ -1,0 +1,65 @@
+"""The derivative entries of the primitive table, put to work.
+
+`contribution(…)` builds one term: d times the partial derivative of a primitive. `needed(…)` says which primal values
+the terms mention, by building them once on placeholders; this is what reverse mode has to keep.
+
+A cotangent or tangent that is *conditional* (zero because the path taken does not use the value) contributes an exact
+zero, whatever the partial derivative is there: the branch not taken never makes a NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from dsl.ir.core import Op, Region, Value
+from dsl.ops import PRIMITIVES, Builder, Sym, select
+from dsl.types import LeafType, tangent
+
+_PLAIN = frozenset({"neg", "select", "const", "tof64", "tof32", "add", "sub"})
+
+
+def contribution(
+    b: Builder, name: str, k: int, d: Value, operands: Sequence[Value], out: Value, to: LeafType, conditional: bool
+) -> Value:
+    """d · ∂name/∂operand k, as a value of type `to`."""
+    entry = PRIMITIVES[name].derivative[k]
+    assert entry is not None
+    syms = [Sym(b, v) for v in operands]
+    ds = Sym(b, d)
+    start = len(b.region.ops)
+    term = entry(ds, *syms, Sym(b, out)).to(to)
+    made = b.region.ops[start:]
+    if conditional and any(op.name not in _PLAIN for op in made):
+        term = select(ds.eq(0.0), 0.0, term)
+    return term.v
+
+
+def active_operands(op: Op, active: Sequence[bool]) -> list[int]:
+    """Operands that have a derivative entry and are active."""
+    entries = PRIMITIVES[op.name].derivative
+    return [k for k, entry in enumerate(entries) if entry is not None and active[k]]
+
+
+def needed(op: Op, operands: Sequence[int]) -> list[Value]:
+    """The primal values (operands of op and its result) that the terms for some operands mention."""
+    types = tuple(a.type for a in op.args)
+    indices = _needed(op.name, types, op.result.type, tuple(operands))
+    values = [*op.args, op.result]
+    return [values[i] for i in indices]
+
+
+@cache
+def _needed(name: str, types: tuple[LeafType, ...], out: LeafType, operands: tuple[int, ...]) -> tuple[int, ...]:
+    b = Builder(Region())
+    values = [Value(t) for t in types] + [Value(out)]
+    d_type = tangent(out)
+    assert d_type is not None
+    used: set[Value] = set()
+    for k in operands:
+        to = tangent(types[k])
+        assert to is not None
+        used.add(contribution(b, name, k, Value(d_type), values[:-1], values[-1], to, False))
+    for op in b.region.ops:
+        used.update(op.args)
+    return tuple(i for i, v in enumerate(values) if v in used)

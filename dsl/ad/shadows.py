@@ -1,0 +1,171 @@
+"""Functions on whole memories, made for a type when they are first needed: shadows, sums, clearing.
+
+`shadow` ops are expanded to calls of these. A registry (per memory type a `mem` of pairs of references) makes one
+shadow of one memory, however many ways lead to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dsl.ad.activity import has_tangent
+from dsl.ir.core import Function, Program, Region, Value
+from dsl.ops import Builder
+from dsl.types import BOOL, I64, LeafType, Mem, is_ref, tangent
+
+
+def nested_types(t: LeafType) -> list[Mem]:
+    """A memory type and those its records refer to, each once."""
+    found: list[Mem] = []
+    work = [t]
+    while work:
+        x = work.pop()
+        if isinstance(x, Mem) and has_tangent(x) and x not in found:
+            found.append(x)
+            work += x.fields
+    return found
+
+
+def shadow_type(t: LeafType) -> Mem:
+    s = tangent(t)
+    assert isinstance(s, Mem)
+    return s
+
+
+class Shadows:
+    """The helper functions of a program, by name."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._names: dict[tuple[str, LeafType], str] = {}
+
+    def registries(self, types: Sequence[LeafType], b: Builder) -> dict[Mem, Value]:
+        """Empty registries for all memory types reachable from the given ones."""
+        out: dict[Mem, Value] = {}
+        for t in types:
+            for m in nested_types(t):
+                if m not in out:
+                    out[m] = b.op("new", (b.i64(0),), (Mem((m, shadow_type(m))),)).result
+        return out
+
+    def make(self, m: Value, b: Builder, registries: dict[Mem, Value] | None = None) -> Value:
+        """A zeroed shadow of a memory: one already in the registries, or a new one."""
+        assert isinstance(m.type, Mem)
+        if registries is None:
+            registries = self.registries([m.type], b)
+        fn = self._get("shadow", m.type, self._build_shadow)
+        (out,) = b.call(fn, [m, *(registries[t] for t in nested_types(m.type))])
+        return out
+
+    def add_to(self, target: Value, source: Value, b: Builder) -> None:
+        """Add every number of one shadow to the same place of another."""
+        b.call(self._get("add", target.type, self._build_add), [target, source])
+
+    def clear(self, m: Value, b: Builder) -> None:
+        """Zero every number of a shadow."""
+        b.call(self._get("clear", m.type, self._build_clear), [m])
+
+    def _get(self, what: str, t: LeafType, build: Callable[[Function, Mem], None]) -> Function:
+        assert isinstance(t, Mem)
+        name = self._names.get((what, t))
+        if name is None:
+            name = self._names[what, t] = self.program.fresh(f"dfl.{what}.{len(self._names)}")
+            params: list[LeafType] = [t]
+            results: tuple[LeafType, ...] = ()
+            if what == "shadow":
+                params += [Mem((m, shadow_type(m))) for m in nested_types(t)]
+                results = (shadow_type(t),)
+            elif what == "add":
+                params.append(t)
+            fn = self.program.add(Function(name, Region(params), results, f"{what} {t}"))
+            build(fn, t)
+        return self.program.functions[name]
+
+    # ------------------------------------------------------------ bodies
+    def _build_shadow(self, fn: Function, t: Mem) -> None:
+        b = Builder(fn.body)
+        m, own = fn.params[0], fn.params[1]
+        registries = dict(zip(nested_types(t), fn.params[1:], strict=True))
+        s_type = shadow_type(t)
+
+        def null(arm: Builder) -> None:
+            arm.return_(arm.zero(s_type))
+
+        b.if_(b.op("same", (m, b.zero(t)), (BOOL,)).result, (), null, lambda arm: arm.yield_())
+
+        def known(body: Builder, i: Value) -> None:
+            pair = body.op("load", (own, i), (t, s_type), first=0).results
+            same = body.op("same", (pair[0], m), (BOOL,)).result
+            body.if_(same, (), lambda arm: arm.return_(pair[1]), lambda arm: arm.yield_())
+
+        _search(b, b.op("len", (own,), (I64,)).result, known)
+        n = b.op("len", (m,), (I64,)).result
+        s = b.op("new", (n,), (s_type,)).result
+        b.op("push", (own, m, s))
+
+        def fill(body: Builder, i: Value) -> None:
+            for f, inner in enumerate(t.fields):
+                if isinstance(inner, Mem) and has_tangent(inner):
+                    child = body.op("load", (m, i), (inner,), first=f).result
+                    body.op("store", (s, i, self.make(child, body, registries)), first=f)
+
+        if any(isinstance(f, Mem) and has_tangent(f) for f in t.fields):
+            _each(b, n, fill)
+        b.return_(s)
+
+    def _build_add(self, fn: Function, t: Mem) -> None:
+        b = Builder(fn.body)
+        target, source = fn.params
+        self._unless_null(target, t, b)
+        lengths = [b.op("len", (m,), (I64,)).result for m in fn.params]
+        n = b.prim("select", b.prim("lt", lengths[0], lengths[1]), lengths[0], lengths[1])
+
+        def one(body: Builder, i: Value) -> None:
+            for f, inner in enumerate(t.fields):
+                if isinstance(inner, Mem):
+                    pair = [body.op("load", (m, i), (inner,), first=f).result for m in fn.params]
+                    self.add_to(pair[0], pair[1], body)
+                elif inner != BOOL and not is_ref(inner):
+                    body.op("acc", (target, i, body.op("load", (source, i), (inner,), first=f).result), first=f)
+
+        _each(b, n, one)
+        b.return_()
+
+    def _build_clear(self, fn: Function, t: Mem) -> None:
+        b = Builder(fn.body)
+        (m,) = fn.params
+        self._unless_null(m, t, b)
+
+        def one(body: Builder, i: Value) -> None:
+            for f, inner in enumerate(t.fields):
+                if isinstance(inner, Mem):
+                    self.clear(body.op("load", (m, i), (inner,), first=f).result, body)
+                elif inner != BOOL and not is_ref(inner):
+                    body.op("store", (m, i, body.zero(inner)), first=f)
+
+        _each(b, b.op("len", (m,), (I64,)).result, one)
+        b.return_()
+
+    def _unless_null(self, m: Value, t: Mem, b: Builder) -> None:
+        is_null = b.op("same", (m, b.zero(t)), (BOOL,)).result
+        b.if_(is_null, (), lambda arm: arm.return_(), lambda arm: arm.yield_())
+
+
+def _each(b: Builder, n: Value, body: Callable[[Builder, Value], None]) -> None:
+    """`for i in 0:n-1`"""
+    region = Region([I64])
+    inner = Builder(region, b.span)
+    body(inner, region.params[0])
+    inner.next_()
+    b.op("for", (b.i64(0), b.prim("sub", n, b.i64(1)), b.i64(1)), (), [region])
+
+
+def _search(b: Builder, n: Value, body: Callable[[Builder, Value], None]) -> None:
+    """The same as a loop whose body may return."""
+    region = Region([I64])
+    inner = Builder(region, b.span)
+    i = region.params[0]
+    inner.if_(inner.prim("lt", i, n), (), lambda arm: arm.yield_(), lambda arm: arm.break_())
+    body(inner, i)
+    inner.next_(inner.prim("add", i, inner.i64(1)))
+    b.op("loop", (b.i64(0),), (), [region])
