@@ -12,7 +12,7 @@ import struct
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dsl
 import dsl.driver
@@ -23,7 +23,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "O0": {"opt_level": 0},
     "O3": {"opt_level": 3},
 }
-MODES = ("forward", "reverse")
+MODES: tuple[Literal["forward", "reverse"], ...] = ("forward", "reverse")
 
 # what runs once may be interpreted to save LLVM's time; here the native code is what is to be run
 dsl.driver.is_small = lambda compiled: False
