@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from dsl.api import Module, load, loads
-from dsl.diagnostics import error
+from dsl.syntax.files import decode
 
 
 def add_program(parser: ArgumentParser, expression: str) -> None:
@@ -40,11 +40,7 @@ def _is_file(word: str) -> bool:
 
 def read_standard_input() -> str:
     """The text of the standard input; it must be UTF-8."""
-    data = sys.stdin.buffer.read()
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as wrong:
-        raise error("E0601", f"the standard input is not UTF-8 (byte {wrong.start + 1})") from None
+    return decode(sys.stdin.buffer.read(), "<stdin>").text
 
 
 def open_module(file: str | None, arguments: Namespace, print_expressions: bool = False) -> Module:

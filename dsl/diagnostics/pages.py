@@ -1,7 +1,8 @@
 """What `dfl explain` tells about each error code: what it means, a wrong example, the right one.
 
 The examples are programs and run as tests: a wrong one raises its code, a right one raises nothing. Where an error can
-not be shown by a program alone (a missing file, a value of Python) the examples are lines of Python.
+not be shown by a program alone (a missing file, a value of Python) the examples are lines of Python. A wrong example
+that would do harm is not run.
 """
 
 from __future__ import annotations
@@ -12,31 +13,159 @@ from textwrap import dedent, indent
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`wrong` and `right` are programs of the language, or of Python (with `dsl` imported) where `python` is true."""
+    """`wrong` and `right` are programs of the language, or of Python (with `dsl` imported) where `python` is true;
+    `harmful` where the wrong one must not be run."""
 
     meaning: str
     wrong: str
     right: str
     python: bool = False
+    harmful: bool = False
 
     def render(self) -> str:
         """The text of the page."""
         return f"{self.meaning}\n\nwrong:\n{indent(self.wrong, '    ')}\n\nright:\n{indent(self.right, '    ')}"
 
 
-def _page(meaning: str, wrong: str, right: str, python: bool = False) -> Page:
-    return Page(*(dedent(text).strip() for text in (meaning, wrong, right)), python)
+def _page(meaning: str, wrong: str, right: str, python: bool = False, harmful: bool = False) -> Page:
+    return Page(*(dedent(text).strip() for text in (meaning, wrong, right)), python, harmful)
 
 
 PAGES: dict[str, Page] = {
     # ------------------------------------------------------------ E01 syntax
     "E0101": _page(
         """
-            The text is no program: a bracket or a block is not closed, a word stands where none can, or another
-            language's notation was used. All independent errors of a file are reported in one go.
+            The text is no program: something stands where it cannot, or something is missing. All independent
+            errors of a file are reported in one go.
+        """,
+        "f(x) = x +",
+        "f(x) = x + 1",
+    ),
+    "E0102": _page(
+        """
+            A character or an operator that the language does not have. A power is `^`, integer division `÷`, a
+            comment begins with `#`.
+        """,
+        "f(x) = x**2",
+        "f(x) = x^2",
+    ),
+    "E0103": _page(
+        """
+            A string is not closed on its line, a comment `#= … =#` is not closed, or text stands in single quotes.
+        """,
+        "println('hello')",
+        'println("hello")',
+    ),
+    "E0104": _page(
+        """
+            A number is too large for its type, or can be read in two ways. Int64 reaches to 9223372036854775807,
+            about 9.2e18.
+        """,
+        "n = 100000000000000000000",
+        "n = 1e20",
+    ),
+    "E0105": _page(
+        """
+            A bracket is closed that was not opened, or opened and not closed, or closed by one of another kind. The
+            message names the bracket and its line.
         """,
         "f(x) = (x + 1",
         "f(x) = (x + 1)",
+    ),
+    "E0106": _page(
+        """
+            `function`, `if`, `for`, `while`, `struct`, `begin`, `let` and `do` open a block that one `end` closes.
+            The message names the line that opened the block.
+        """,
+        """
+            function f(x)
+              if x > 0
+                return x
+            end
+        """,
+        """
+            function f(x)
+              if x > 0
+                return x
+              end
+              return -x
+            end
+        """,
+    ),
+    "E0107": _page(
+        """
+            Two expressions stand side by side on one line. An operator, a comma, a `;` or a new line is missing. Only
+            a number in front multiplies without a sign, as in `2x`.
+        """,
+        "f(a, b) = a b",
+        "f(a, b) = a*b",
+    ),
+    "E0108": _page(
+        """
+            The bracket of a call or an index touches what it belongs to; with a blank between them it is unclear what
+            is meant.
+        """,
+        "sin (1.0)",
+        "sin(1.0)",
+    ),
+    "E0109": _page(
+        """
+            Brackets or blocks are nested more deeply than any person would write. Name parts of the expression.
+        """,
+        "x = " + "(" * 500 + "1" + ")" * 500,
+        "x = (((1)))",
+    ),
+    "E0110": _page(
+        """
+            `condition ? a : b` needs blanks around `?` and `:`, and both of its branches.
+        """,
+        "f(x) = x > 0 ? x",
+        "f(x) = x > 0 ? x : -x",
+    ),
+    "E0111": _page(
+        """
+            The language is a statically compiled subset of Julia's notation. It has no `try`, no macros of the user,
+            no modules and no `eval`.
+        """,
+        """
+            try
+              sqrt(-1.0)
+            catch
+              0.0
+            end
+        """,
+        """
+            x = -1.0
+            x < 0 ? 0.0 : sqrt(x)
+        """,
+    ),
+    "E0112": _page(
+        """
+            This is how Python or MATLAB write it. The hint says how it is written here.
+        """,
+        """
+            def f(x):
+              return x
+        """,
+        """
+            function f(x)
+              return x
+            end
+        """,
+    ),
+    "E0113": _page(
+        """
+            On the left of `=` stands a name, a field, an index, or several of these. `==` compares.
+        """,
+        "1 = x",
+        "x = 1",
+    ),
+    "E0114": _page(
+        """
+            A definition of a function or a struct is not written as definitions are.
+        """,
+        "f(1) = 2",
+        "f(x) = 2",
     ),
     # ------------------------------------------------------------ E02 names and types
     "E0201": _page(
@@ -272,6 +401,33 @@ PAGES: dict[str, Page] = {
             f(-1.0)
         """,
     ),
+    "E0411": _page(
+        """
+            The program asked for more memory than there is, as a loop does that keeps pushing.
+        """,
+        """
+            function fill(n)
+              v = Float64[]
+              while n > 0
+                push!(v, 1.0)
+              end
+              return length(v)
+            end
+            fill(1)
+        """,
+        """
+            function fill(n)
+              v = Float64[]
+              while n > 0
+                n -= 1
+                push!(v, 1.0)
+              end
+              return length(v)
+            end
+            fill(1)
+        """,
+        harmful=True,
+    ),
     # ------------------------------------------------------------ E05 differentiation
     "E0501": _page(
         """
@@ -314,6 +470,27 @@ PAGES: dict[str, Page] = {
         """,
         'dsl.loads("f(x) = x").f(object())',
         'dsl.loads("f(x) = x").f(1.5)',
+        python=True,
+    ),
+    "E0603": _page(
+        """
+            The bytes of a file are not UTF-8, or hold a zero byte. Save the file as UTF-8; a binary file is no
+            program.
+        """,
+        """
+            import tempfile
+            with tempfile.NamedTemporaryFile(suffix=".dfl") as file:
+                file.write(b"f(x) = \\xff")
+                file.flush()
+                dsl.load(file.name)
+        """,
+        """
+            import tempfile
+            with tempfile.NamedTemporaryFile(suffix=".dfl") as file:
+                file.write("f(β) = 2β".encode())
+                file.flush()
+                dsl.load(file.name)
+        """,
         python=True,
     ),
     # ------------------------------------------------------------ E09 not yet supported
