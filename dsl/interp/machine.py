@@ -156,7 +156,7 @@ def _stop(m: _Machine, op: Op, env: Env) -> None:
 def _call(m: _Machine, op: Op, env: Env) -> None:
     fn = m.program.functions[op.attrs["fn"]]
     if m.depth >= MAX_DEPTH:
-        raise error("E0406", f"the recursion is too deep: {fn.title or fn.name} calls itself without end", op.span)
+        raise error("E0406", "the recursion is too deep", fn.span)
     m.depth += 1
     _bind(env, op.results, m.call(fn, [env[a] for a in op.args]))
     m.depth -= 1

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ctypes import c_float
 
 from dsl.ir.core import Op, Value
-from dsl.ops.arith import II, III, UNARY_I, by_float, involution
+from dsl.ops.arith import II, III, UNARY_I, by_float
 from dsl.ops.core import BINARY_I, UNARY, Builder, Primitive, Rewrite, Sym, declare, made_by, prim, select
 from dsl.ops.evaluation import round_to_f32
 from dsl.types import BOOL, F32, F64, I64
@@ -234,5 +234,4 @@ declare(Primitive(
     evaluate=lambda x: ~x,
     llvm={I64: "xor i64 {0}, -1"},
     derivative=(None,),
-    simplify=(("~~x", involution),),
 ))  # fmt: skip
