@@ -24,10 +24,10 @@ from dsl.backend.layout import (
 )
 from dsl.backend.memory import FIRST_CHUNK
 from dsl.diagnostics import DslError, error
-from dsl.diagnostics.format import fill, show_bool, show_float, show_float32, show_int
 from dsl.interp import Memory
+from dsl.ir.message import message
 from dsl.runtime.stack import lowest_address
-from dsl.types import BOOL, F32, F64, I64, LeafType, Mem, Obj, interned, is_ref
+from dsl.types import BOOL, F32, F64, I64, LeafType, Mem, Obj, is_ref
 
 if TYPE_CHECKING:
     from dsl.runtime.llvm import Library
@@ -35,20 +35,6 @@ if TYPE_CHECKING:
 Out = Callable[[str], Any]
 _C_TYPES: dict[LeafType, Any] = {F64: ctypes.c_double, F32: ctypes.c_float, I64: ctypes.c_int64, BOOL: ctypes.c_uint8}
 _PRINTER = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
-
-
-_SHOW: dict[LeafType, Callable[[Any], str]] = {F64: show_float, F32: show_float32, I64: show_int, BOOL: show_bool}
-
-
-def _text(template: str, values: Sequence[Any], types: Sequence[LeafType]) -> str:
-    """The text of a check or print, filled with its operands."""
-
-    def show(k: int, style: str) -> str:
-        if style == "sym":
-            return interned(values[k])
-        return _SHOW[types[k]](values[k] + 1 if style == "plus1" else values[k])
-
-    return fill(template, show)
 
 
 class Boundary(Protocol):
@@ -171,14 +157,14 @@ class Through:
         site = self.unit.sites[context[Context.FAILURE]]
         words = bytes(context)[WORD * Context.OPERANDS :]
         operands = struct.unpack_from(slots_format(site.types), words)
-        return error(site.code, _text(site.text, operands, site.types), site.span, site.hint)
+        return error(site.code, message(site.text, operands, site.types), site.span, site.hint)
 
     def _print(self, context: int, number: int, operands: int) -> int:
         out, raised = self._running[context]
         try:
             text, types = self.unit.prints[number]
             format = slots_format(types)
-            out(_text(text, struct.unpack(format, ctypes.string_at(operands, struct.calcsize(format))), types))
+            out(message(text, struct.unpack(format, ctypes.string_at(operands, struct.calcsize(format))), types))
         except BaseException as e:  # it must not be lost in the callback
             raised.append(e)
             return 1

@@ -1,0 +1,442 @@
+"""Python values and leaves: the types that Python values have in the language, and both directions of conversion.
+
+Guarantees: nothing is narrowed, rounded or reshaped without being asked (an int that does not fit into 64 bits is an
+error); what the language has by reference (mutable structs, `Ref`) stays one object: Python's object and every other
+reference see the same fields. A dict is copied in; `write_back` brings the caller's dict to what the call made of it.
+NumPy is looked at only where a value of its types comes in, and imported only where an array goes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from dsl.diagnostics import DslError, error
+from dsl.interp import Memory
+from dsl.ops.evaluation import round_to_f32
+from dsl.runtime.shape import fields_of, make
+from dsl.runtime.values import Record, String, find_name
+from dsl.types import (
+    BOOLEAN,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    NOTHING,
+    STRING,
+    SYMBOL,
+    FnType,
+    Irrational,
+    LangType,
+    NamedTupleType,
+    OptionalType,
+    Prim,
+    RangeType,
+    RefType,
+    StaticDictType,
+    StringLit,
+    StructType,
+    SymbolLit,
+    TupleType,
+    TypeValue,
+    VariantType,
+    VectorType,
+    intern,
+    interned,
+    leaves,
+)
+
+__all__ = ["FunctionLike", "Record", "Ref", "String", "Struct", "from_leaves", "to_leaves", "type_of", "write_back"]
+
+Wrap: TypeAlias = Callable[[LangType, Sequence[Any]], Any]
+_DTYPES: dict[LangType, str] = {FLOAT64: "float64", FLOAT32: "float32", INT64: "int64", BOOLEAN: "bool"}
+_IRRATIONALS = {"π": math.pi, "ℯ": math.e}
+
+
+@runtime_checkable
+class FunctionLike(Protocol):
+    """A function of the language in Python's hands: its type and the leaves of what it captures."""
+
+    type: LangType
+    leaves: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class FunctionValue:
+    """The plainest such object: it can be handed back, not called."""
+
+    type: LangType
+    leaves: Sequence[Any]
+
+
+# ---------------------------------------------------------------- types of Python values
+
+
+def type_of(value: Any, name: str = "an argument") -> LangType:
+    """The type of a Python value in the language; `name` is what an error message calls the value."""
+    match value:
+        case bool():
+            return BOOLEAN
+        case int():
+            return INT64
+        case float():
+            return FLOAT64
+        case None:
+            return NOTHING
+        case String():
+            return StringLit(str(value))
+        case str():
+            return SymbolLit(value)
+        case Struct() | Ref():
+            return value._type
+        case tuple():
+            items = tuple(type_of(v, name) for v in value)
+            names = getattr(value, "_fields", None)
+            return TupleType(items) if names is None else NamedTupleType(tuple(names), items)
+        case dict():
+            return StaticDictType(
+                tuple(_key(k, name) for k in value), tuple(type_of(v, name) for v in value.values())
+            )
+        case range():
+            return RangeType(INT64)
+    if isinstance(value, FunctionLike) and isinstance(value.type, FnType | VariantType | TypeValue):
+        return value.type
+    return _numpy_type(value, name)
+
+
+def _key(key: Any, name: str) -> str | int | StringLit:
+    if isinstance(key, String):
+        return StringLit(str(key))
+    if isinstance(key, str) or (isinstance(key, int) and not isinstance(key, bool)):
+        return key
+    raise error(
+        "E0602", f"{name} is a dict with the key {key!r}, and keys are symbols (str), strings or integers",
+        hint='symbols are plain str, strings dsl.String("…")',
+    )  # fmt: skip
+
+
+def _numpy_type(value: Any, name: str) -> LangType:
+    """The type of a NumPy scalar or array without dimensions, by its `dtype`; anything else is an error."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind and getattr(value, "shape", None) == ():
+        if kind == "b":
+            return BOOLEAN
+        if kind in "iu":
+            return INT64
+        if kind == "f" and value.dtype.itemsize <= 8:
+            return FLOAT32 if value.dtype.itemsize == 4 else FLOAT64
+    raise _refusal(value, name)
+
+
+def _refusal(value: Any, name: str) -> DslError:
+    if isinstance(value, list) or hasattr(value, "__array__"):
+        return error(
+            "E0901", f"{name} is an array ({type(value).__name__}), and arrays are not supported yet",
+            hint="hand over numbers, tuples, records or dicts",
+        )  # fmt: skip
+    if isinstance(value, complex):
+        return error("E0901", f"{name} is a complex number, and these are not supported yet")
+    return error(
+        "E0602", f"{name} is a Python {type(value).__name__}, which has no counterpart in the language",
+        hint="numbers, bools, None, str (symbols), dsl.String, tuples, dicts, structs and functions have one",
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- from Python
+
+
+def to_leaves(value: Any, type: LangType) -> list[Any]:
+    """The leaves of a Python value that has, or is to have, a type of the language."""
+    match type:
+        case Prim():
+            return _number(value, type)
+        case FnType() | VariantType():
+            return list(value.leaves)
+        case OptionalType():
+            if value is None:
+                return [False, *zeros(type.item)]
+            return [True, *to_leaves(value, type.item)]
+        case TupleType():
+            return _leaves_of_each(_items(value, len(type.items), type), type.items)
+        case NamedTupleType():
+            return _leaves_of_each(_named(value, type.names, type), type.items)
+        case StructType() | RefType() | VectorType() | StaticDictType():
+            return _composite(value, type)
+        case RangeType():
+            return [value.start, value.step, len(value)]
+    if leaves(type):
+        raise error("E0602", f"a Python {value.__class__.__name__} cannot stand for a {type}")
+    return []
+
+
+def zeros(type: LangType) -> list[Any]:
+    """Leaves that stand where there is no value."""
+    return [{"f64": 0.0, "f32": 0.0, "i64": 0, "bool": False}.get(str(leaf)) for leaf in leaves(type)]
+
+
+def _leaves_of_each(values: Sequence[Any], types: Sequence[LangType]) -> list[Any]:
+    return [leaf for value, t in zip(values, types, strict=True) for leaf in to_leaves(value, t)]
+
+
+def _number(value: Any, type: Prim) -> list[Any]:
+    try:
+        if type == FLOAT64:
+            return [float(value)]
+        if type == FLOAT32:
+            return [round_to_f32(float(value))]
+        if type == BOOLEAN:
+            return [bool(value)]
+        if type == INT64:
+            return [_int64(value)]
+        if type in (SYMBOL, STRING):
+            return [intern(str(value))]
+    except (TypeError, ValueError) as e:
+        raise error("E0602", f"{value!r} is no {type}") from e
+    return []
+
+
+def _int64(value: Any) -> int:
+    number = int(value)
+    if number != value:
+        raise error("E0408", f"{value!r} is no Int64")
+    if not -(1 << 63) <= number < 1 << 63:
+        raise error("E0408", f"{number} does not fit into an Int64")
+    return number
+
+
+def _items(value: Any, count: int, type: LangType) -> Sequence[Any]:
+    if not isinstance(value, tuple | list) or len(value) != count:
+        raise error("E0602", f"{value!r} is no {type}")
+    return value
+
+
+def _named(value: Any, names: Sequence[str], type: LangType) -> list[Any]:
+    """The fields of a record, struct, named tuple or dict, in the order of the type."""
+    fields = value if isinstance(value, Mapping) else value._asdict() if hasattr(value, "_asdict") else None
+    if fields is None:
+        return list(_items(value, len(names), type))
+    places = [find_name(list(fields), n) for n in names]
+    if len(fields) != len(names) or -1 in places:
+        raise error("E0602", f"the fields of {value!r} are not those of a {type} ({', '.join(names)})")
+    items = list(fields.values())
+    return [items[k] for k in places]
+
+
+def _composite(value: Any, type: StructType | RefType | VectorType | StaticDictType) -> list[Any]:
+    memory = getattr(value, "_memory", None)
+    if memory is not None and leaves(value._type) == leaves(type):
+        return [memory]
+    match type:
+        case StructType():
+            record = _leaves_of_each(_named(value, type.names, type), type.items)
+            return [Memory([record])] if type.mutable else record
+        case RefType():
+            return [Memory([to_leaves(value, type.item)])]
+        case VectorType():
+            return [Memory([to_leaves(v, type.item) for v in value])]
+        case StaticDictType():
+            return [Memory([_leaves_of_each(list(value.values()), type.items)])]
+
+
+def write_back(value: Any, type: LangType, values: Sequence[Any], wrap: Wrap | None = None) -> None:
+    """Bring the dicts in an argument to what is now in the leaves that were made of it."""
+    match type:
+        case TupleType() | NamedTupleType() | StructType(mutable=False):
+            source = iter(values)
+            items = value if isinstance(value, tuple) else list(_named(value, type.names, type))  # type: ignore[union-attr]
+            for item, t in zip(items, type.items, strict=True):
+                write_back(item, t, [next(source) for _ in leaves(t)], wrap)
+        case StaticDictType() if isinstance(value, dict):
+            (row,) = values[0].rows
+            for key, place, t in zip(list(value), fields_of(type), type.items, strict=True):
+                if isinstance(t, Prim):
+                    value[key] = from_leaves(row[place], t, wrap)
+                else:
+                    write_back(value[key], t, row[place], wrap)
+
+
+# ---------------------------------------------------------------- to Python
+
+
+def from_leaves(values: Sequence[Any], type: LangType, wrap: Wrap | None = None) -> Any:
+    """The Python value of leaves. `wrap` makes Python's object for a function, given its type and leaves."""
+    return make(values, type, _ToPython(wrap or FunctionValue))
+
+
+class _ToPython:
+    """A `Maker` of Python values."""
+
+    def __init__(self, wrap: Wrap) -> None:
+        self.wrap = wrap
+
+    def atom(self, type: LangType, leaf: Any) -> Any:
+        match type:
+            case SymbolLit():
+                return type.name
+            case StringLit():
+                return String(type.text)
+            case Irrational():
+                return _IRRATIONALS[type.name]
+            case TypeValue():
+                return self.wrap(type, ())
+        if type == SYMBOL:
+            return interned(leaf)
+        return String(interned(leaf)) if type == STRING else leaf
+
+    def function(self, type: LangType, leaves: Sequence[Any]) -> Any:
+        return self.wrap(type, leaves)
+
+    def tuple(self, items: Sequence[Any]) -> Any:
+        return tuple(items)
+
+    def named(self, type: NamedTupleType, items: Sequence[Any]) -> Any:
+        return Record(type.names, items)
+
+    def struct(self, type: StructType, items: Sequence[Any], memory: Memory | None) -> Any:
+        made = object.__new__(struct_class(type))
+        object.__setattr__(made, "_items", tuple(items))
+        object.__setattr__(made, "_memory", memory)
+        object.__setattr__(made, "_wrap", self.wrap)
+        return made
+
+    def ref(self, type: RefType, item: Any, memory: Memory) -> Any:
+        return Ref(type, memory, self.wrap)
+
+    def vector(self, type: VectorType, items: Sequence[Any]) -> Any:
+        dtype = _DTYPES.get(type.item)
+        if dtype is None:
+            return list(items)
+        import numpy
+
+        return numpy.array(items, dtype)
+
+    def dict(self, keys: Sequence[Any], values: Sequence[Any], memory: Memory) -> Any:
+        return dict(zip(keys, values, strict=True))
+
+    def range(self, type: RangeType, start: Any, step: Any, length: int) -> Any:
+        if type.item == INT64:
+            return range(start, start + step * length, step)
+        return [start + k * step for k in range(length)]
+
+    def missing(self, type: LangType) -> Any:
+        return None
+
+
+# ---------------------------------------------------------------- structs and references in Python's hands
+
+
+class Struct:
+    """The base of the classes of structs: one class a struct type. A struct of an immutable type keeps its fields."""
+
+    __slots__ = ("_items", "_memory", "_wrap")
+    _type: StructType
+    _items: tuple[Any, ...]
+    _memory: Memory | None
+    _wrap: Wrap
+
+    def __init__(self, *items: Any) -> None:
+        type = self._type
+        record = _leaves_of_each(_items(items, len(type.items), type), type.items)
+        object.__setattr__(self, "_items", items)
+        object.__setattr__(self, "_memory", Memory([record]) if type.mutable else None)
+        object.__setattr__(self, "_wrap", FunctionValue)
+
+    def _now(self) -> tuple[Any, ...]:
+        """The values of the fields."""
+        return self._items
+
+    def _place(self, name: str) -> int:
+        names = self._type.names
+        place = -1 if name.startswith("__") else find_name(names, name)
+        if place < 0:
+            raise AttributeError(f"{self._type.name} has no field {name}, only {', '.join(names) or 'none'}")
+        return place
+
+    def __getattr__(self, name: str) -> Any:
+        return self._now()[self._place(name)]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{self._type.name} is no mutable struct: its field {name} cannot be changed")
+
+    def _asdict(self) -> dict[str, Any]:
+        return dict(zip(self._type.names, self._now(), strict=True))
+
+    def __repr__(self) -> str:
+        return f"{self._type.name}({', '.join(map(repr, self._now()))})"
+
+    def __dir__(self) -> Iterator[str]:
+        yield from object.__dir__(self)
+        yield from self._type.names
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Struct) and self._type == other._type and self._now() == other._now()
+
+    def __hash__(self) -> int:
+        return hash((self._type, self._now()))
+
+
+class MutableStruct(Struct):
+    """Its fields are in a memory that other references share. Equal only to itself, as in the language."""
+
+    __slots__ = ()
+
+    def _now(self) -> tuple[Any, ...]:
+        assert self._memory is not None
+        row = self._memory.rows[0]
+        pairs = zip(fields_of(self._type), self._type.items, strict=True)
+        return tuple(from_leaves(row[place], t, self._wrap) for place, t in pairs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        assert self._memory is not None
+        k = self._place(name)
+        self._memory.rows[0][fields_of(self._type)[k]] = to_leaves(value, self._type.items[k])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MutableStruct) and self._memory is other._memory
+
+    def __hash__(self) -> int:
+        return id(self._memory)
+
+
+_classes: dict[StructType, type[Struct]] = {}
+
+
+def struct_class(type_: StructType) -> type[Struct]:
+    """The class of a struct type."""
+    if type_ not in _classes:
+        base = MutableStruct if type_.mutable else Struct
+        _classes[type_] = type(type_.name, (base,), {"__slots__": (), "_type": type_})
+    return _classes[type_]
+
+
+class Ref:
+    """A `Ref` of the language: `r[()]`, or `r.value`, is what it refers to."""
+
+    __slots__ = ("_memory", "_type", "_wrap")
+
+    def __init__(self, type: RefType, memory: Memory, wrap: Wrap) -> None:
+        self._type, self._memory, self._wrap = type, memory, wrap
+
+    @property
+    def value(self) -> Any:
+        return from_leaves(self._memory.rows[0], self._type.item, self._wrap)
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self._memory.rows[0][:] = to_leaves(value, self._type.item)
+
+    def __getitem__(self, key: tuple[()]) -> Any:
+        return self.value
+
+    def __setitem__(self, key: tuple[()], value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"Ref({self.value!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ref) and self._memory is other._memory
+
+    def __hash__(self) -> int:
+        return id(self._memory)
