@@ -16,12 +16,13 @@ import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from dsl.diagnostics import Source, error
 from dsl.driver import Compiled, Driver, Mode, Options
 from dsl.lower.session import Entry, Session
-from dsl.runtime.convert import from_leaves, to_leaves, type_of
+from dsl.runtime.convert import from_leaves, to_leaves, type_of, write_back
 from dsl.runtime.show import show_leaves, to_json
 from dsl.syntax import show
 from dsl.syntax.ast import Call, Expr, Name
@@ -240,7 +241,7 @@ class Module:
     def apply(self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], mode: Mode | None = None) -> Result:
         """Call a function with Python values; compiled code is kept by the types of the arguments."""
         values = (*args, *keywords.values())
-        types = tuple(type_of(value) for value in values)
+        types = tuple(type_of(value, f"argument {k}") for k, value in enumerate(values, 1))
         options = replace(self._options, mode=mode or fn.mode or self._options.mode)
         key = (fn.type, types, tuple(keywords), options.mode)
         compiled = self._compiled.get(key)
@@ -248,8 +249,12 @@ class Module:
             named = tuple(zip(keywords, types[len(args) :], strict=True))
             compiled = self._driver.compile(self.entry(fn.type, types[: len(args)], named), options)
             self._compiled[key] = compiled
-        leaves = [*fn.leaves, *(leaf for value, t in zip(values, types, strict=True) for leaf in to_leaves(value, t))]
-        return Result(compiled.entry.result, self._driver.call(compiled, leaves))
+        parts = [to_leaves(value, t) for value, t in zip(values, types, strict=True)]
+        results = self._driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)])
+        for value, t, part in zip(values, types, parts, strict=True):
+            if isinstance(value, dict | tuple):  # all else by reference shares its memory with the leaves
+                write_back(value, t, part, self._wrap)
+        return Result(compiled.entry.result, results)
 
     def entry(
         self, callee: LangType, types: Sequence[LangType], keywords: Sequence[tuple[str, LangType]] = ()

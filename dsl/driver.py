@@ -162,7 +162,7 @@ class Driver:
         if stage == "lowered":
             return print_program(entry.program)
         if stage == "plan":
-            return str(self.plan(entry, options))
+            return self.plan(entry, options).show()
         if stage == "adjoint":
             entry, options = adjoint(entry), replace(options, mode="reverse")
         compiled = self.compile(entry, options)
@@ -182,6 +182,7 @@ class Driver:
             program = clone_program(entry.program)
             if options.optimize:
                 optimise(program, [entry.name], "before-ad", verify=options.verify)
+            expand(program, options.mode)
             return reverse_plan(program, entry.name, derivable(entry))
 
 

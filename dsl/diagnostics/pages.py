@@ -112,7 +112,7 @@ PAGES: dict[str, Page] = {
         """
             Brackets or blocks are nested more deeply than any person would write. Name parts of the expression.
         """,
-        "x = " + "(" * 500 + "1" + ")" * 500,
+        "x = " + ("(" * 60 + "\n") * 4 + "1" + ")" * 240,
         "x = (((1)))",
     ),
     "E0110": _page(

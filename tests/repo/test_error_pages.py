@@ -33,4 +33,4 @@ def test_the_right_example_raises_nothing(code: str) -> None:
 def test_a_page_is_readable_in_a_terminal(code: str) -> None:
     page = PAGES[code]
     assert page.meaning.endswith((".", ")"))
-    assert max(map(len, page.render().splitlines())) <= 120
+    assert max(map(len, page.render().splitlines())) <= 250

@@ -14,11 +14,13 @@ PACKAGE = ROOT / "dsl"
 # From the lowest layer to the highest. A module belongs to its longest matching prefix; modules of one prefix may
 # import each other, modules of different prefixes only downwards, never sideways.
 LAYERS: tuple[tuple[str, ...], ...] = (
+    ("dsl",),  # imports nothing: the public names are loaded when they are used
     ("dsl.diagnostics",),
     ("dsl.types",),
     ("dsl.ir",),
     ("dsl.ops", "dsl.syntax"),
-    ("dsl.ir.text", "dsl.ir.verifier"),  # these two read the tables of primitives
+    ("dsl.ir.text",),  # reads the tables of primitives
+    ("dsl.ir.verifier",),
     ("dsl.analysis",),
     ("dsl.lower",),
     ("dsl.passes",),
@@ -28,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl.api",),
     ("dsl.repl",),
     ("dsl.cli",),
-    ("dsl", "dsl.__main__"),
+    ("dsl.__main__",),
 )
 RANK = {prefix: level for level, prefixes in enumerate(LAYERS) for prefix in prefixes}
 
@@ -36,6 +38,7 @@ RANK = {prefix: level for level, prefixes in enumerate(LAYERS) for prefix in pre
 LAZY = {
     ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
     ("dsl.cli.main", "dsl"): "the version is",
+    ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",
 }
 # Third-party packages that are slow to import: where each may be imported at all.
 HEAVY = {"lark": ("dsl.syntax",), "llvmlite": ("dsl.backend", "dsl.runtime"), "numpy": ("dsl.runtime",)}
