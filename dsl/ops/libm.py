@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -14,10 +13,9 @@ from typing import Any
 
 @cache
 def _library() -> ctypes.CDLL:
-    """libm where it is a library of its own, else the C library of the process."""
-    name = ctypes.util.find_library("m") or "libm.so.6"
+    """glibc's library of its own, else the C library of the process, which has these functions elsewhere."""
     try:
-        return ctypes.CDLL(name)
+        return ctypes.CDLL("libm.so.6")
     except OSError:
         return ctypes.CDLL(None)
 

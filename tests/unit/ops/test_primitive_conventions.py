@@ -92,6 +92,7 @@ def test_integer_powers(x: float, n: int, first: float, second: float) -> None:
 
 
 def test_integers_carry_a_float_derivative() -> None:
+    assert same(derivatives("powi", [F64, I64], [2.0, 3], 1), 8.0 * math.log(2.0))
     assert derivatives("mul", [I64, I64], [3, 4], 0) == 4.0
     assert derivatives("ipow", [I64, I64], [5, 2], 0) == 10.0
     assert derivatives("ipow", [I64, I64], [0, 0], 0) == 0.0

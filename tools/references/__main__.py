@@ -1,0 +1,34 @@
+"""`tools/reference` writes the pages; `tools/reference --check` exits 1 where one is not what its table says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from references import primitives
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES: dict[str, Callable[[], str]] = {"grammar/PRIMITIVES.md": primitives.page}
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--check"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    stale = 0
+    for name, make in PAGES.items():
+        path, text = ROOT / name, make()
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        if arguments:
+            print(f"{name} is not what its table says: run tools/reference", file=sys.stderr)
+            stale = 1
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {name}")
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
