@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from functools import partial
 
 import pytest
+from by_name import PASSES
 from random_ir import random_program
 
 from dsl.diagnostics import DslError
 from dsl.interp import run
-from dsl.ir.core import Function, Program
+from dsl.ir.core import Program
 from dsl.ir.text import parse_program, print_program
 from dsl.ir.verifier import verify
-from dsl.passes.common import quiet_functions
-from dsl.passes.cse import cse
-from dsl.passes.dce import dce
-from dsl.passes.flatten import flatten
-from dsl.passes.fold import fold
-from dsl.passes.inline import inline
-from dsl.passes.licm import licm
 from dsl.passes.pipeline import optimise
-from dsl.passes.promote import promote
-from dsl.passes.reachable import reachable
-from dsl.passes.simplify import drop_stops, simplify
 
 ARGUMENTS = [(1.5, -2.0, 2, True), (-0.0, 3.0, 0, False), (float("inf"), 0.0, -1, True), (0.5, 0.5, 1, False)]
 
@@ -44,30 +33,6 @@ def meaning(program: Program) -> list[object]:
         except DslError as e:
             found.append(e.code)
     return found
-
-
-def each(transform: Callable[[Function], bool]) -> Callable[[Program], object]:
-    return lambda program: [transform(fn) for fn in program.functions.values()]
-
-
-def dead_code(program: Program) -> None:
-    quiet = quiet_functions(program, ["main"])
-    each(partial(dce, quiet=quiet))(program)
-
-
-PASSES: dict[str, Callable[[Program], object]] = {
-    "inline": lambda p: inline(p, ["main"]),
-    "reachable": lambda p: reachable(p, ["main"]),
-    "promote": each(promote),
-    "fold": each(fold),
-    "flatten": each(flatten),
-    "simplify": each(simplify),
-    "cse": each(cse),
-    "licm": each(partial(licm, exact=False)),
-    "exact licm": each(partial(licm, exact=True)),
-    "dce": dead_code,
-    "drop stops": each(drop_stops),
-}
 
 
 @pytest.mark.parametrize("seed", range(40))

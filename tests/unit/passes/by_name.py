@@ -1,0 +1,52 @@
+"""Every pass by its name, as a function of a program whose root is `main`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from dsl.ir.core import Function, Program
+from dsl.passes.common import quiet_functions
+from dsl.passes.cse import cse
+from dsl.passes.dce import dce
+from dsl.passes.flatten import flatten
+from dsl.passes.fold import fold
+from dsl.passes.globals import bind_globals
+from dsl.passes.inline import inline
+from dsl.passes.licm import licm
+from dsl.passes.pipeline import optimise
+from dsl.passes.promote import promote
+from dsl.passes.reachable import reachable
+from dsl.passes.simplify import drop_stops, simplify
+
+
+def each(transform: Callable[[Function], bool]) -> Callable[[Program], object]:
+    return lambda program: [transform(fn) for fn in program.functions.values()]
+
+
+def dead_code(program: Program) -> None:
+    quiet = quiet_functions(program, ["main"])
+    each(partial(dce, quiet=quiet))(program)
+
+
+PASSES: dict[str, Callable[[Program], object]] = {
+    "inline": lambda p: inline(p, ["main"]),
+    "reachable": lambda p: reachable(p, ["main"]),
+    "promote": each(promote),
+    "fold": each(fold),
+    "flatten": each(flatten),
+    "simplify": each(simplify),
+    "cse": each(cse),
+    "licm": each(partial(licm, exact=False)),
+    "exact licm": each(partial(licm, exact=True)),
+    "dce": dead_code,
+    "drop stops": each(drop_stops),
+}
+
+# Those that change what a call means (its parameters), and whole pipelines.
+OTHERS: dict[str, Callable[[Program], object]] = {
+    "globals": lambda p: bind_globals(p, "main"),
+    "inline rules": lambda p: inline(p, ["main"], rules=True),
+    "before-ad": lambda p: optimise(p, ["main"], "before-ad", verify=True),
+    "after-ad": lambda p: optimise(p, ["main"], "after-ad", verify=True),
+}
