@@ -14,7 +14,7 @@ from dsl.analysis import Flow, Influence
 from dsl.analysis.influence import Cell, walk_cell
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES
-from dsl.types import BOOL, LeafType, Mem, Obj, is_ref
+from dsl.types import BOOL, LeafType, Mem, is_ref
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,3 @@ def root_pattern(fn: Function, influence: Influence, wrt: frozenset[int], reusab
         if more == params:
             return Pattern(params, activity.shadowed_results(), reusable)
         params = frozenset(more)
-
-
-__all__ = ["Activity", "Obj", "Pattern", "has_tangent", "loops_of", "root_pattern"]

@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dsl.ad.activity import Activity, Pattern, has_tangent
+from dsl.ad.activity import Activity, Pattern
 from dsl.ad.forward import Forward, returned_duals
 from dsl.ad.keep import Saver
 from dsl.ad.linear import is_linear
 from dsl.ad.plan import Construct, Key, Plan
 from dsl.ad.reverse import Backward
-from dsl.ad.shadows import Shadows, shadow_type
+from dsl.ad.shadows import Shadows
 from dsl.analysis import Influence
 from dsl.diagnostics import error
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
@@ -113,7 +113,9 @@ class Deriver:
     def activity(self, fn: Function, pattern: Pattern) -> Activity:
         return Activity(fn, self.influence.flow(fn.name), pattern, self.influence)
 
-    def new_function(self, stem: str, params: Sequence[LeafType], results: Sequence[LeafType], of: Function) -> Function:
+    def new_function(
+        self, stem: str, params: Sequence[LeafType], results: Sequence[LeafType], of: Function
+    ) -> Function:
         fn = Function(self.program.fresh(stem), Region(params), tuple(results), f"{stem} of {of.title}", of.span)
         return self.program.add(fn)
 
@@ -156,7 +158,9 @@ class Deriver:
         sweep.region(fn.body, b, [])
         return new
 
-    def _bind_params(self, sweep: Forward, fn: Function, new: Sequence[Value], duals: Sequence[int], b: Builder) -> None:
+    def _bind_params(
+        self, sweep: Forward, fn: Function, new: Sequence[Value], duals: Sequence[int], b: Builder
+    ) -> None:
         for p, n in zip(fn.params, new, strict=False):
             sweep.set_value(p, n)
         for i, d in zip(duals, new[len(fn.params) :], strict=False):
@@ -248,7 +252,8 @@ class Deriver:
         outputs, n = seeded(callee.results), len(op.results)
         out: dict[int, Value] = {}
         if rule.pushforward:
-            duals = [b.zero(_float(op.args[k].type)) if d is None else d for k, d in zip(rule.wrt, tangents, strict=True)]
+            zeros = [b.zero(_float(op.args[k].type)) for k in rule.wrt]
+            duals = [z if d is None else d for z, d in zip(zeros, tangents, strict=True)]
             results = b.call(self.program.functions[rule.pushforward], [*args, *duals])
             out = dict(zip(outputs, results[n:], strict=True))
         else:
@@ -365,9 +370,9 @@ class Deriver:
         backward = Backward(plan, self, b, record, tapes, seeds)
         backward.conditional.update(seeds.values())
         backward.run()
-        b.return_(*(self._final(backward, pair.fn.params[i], b) for i in pair.inputs()))
+        b.return_(*(self.final(backward, pair.fn.params[i], b) for i in pair.inputs()))
 
-    def _final(self, backward: Backward, v: Value, b: Builder) -> Value:
+    def final(self, backward: Backward, v: Value, b: Builder) -> Value:
         d = backward.cotangent(v)
         return b.zero(dual_type(v.type)) if d is None else d
 
@@ -441,7 +446,9 @@ class Deriver:
         backward.run()
         return results, backward
 
-    def _run_forward(self, pair: Pair, sweep: Forward, saver: Saver, b: Builder) -> tuple[list[Value], dict[Key, Value]]:
+    def _run_forward(
+        self, pair: Pair, sweep: Forward, saver: Saver, b: Builder
+    ) -> tuple[list[Value], dict[Key, Value]]:
         """The forward sweep in place. A body that returns early is run as a block that is left by `break`."""
         fn, root = pair.fn, pair.plan.root
         keys = list(root.fields)
@@ -472,4 +479,4 @@ def _float(t: LeafType) -> LeafType:
     return F32 if t == F32 else F64
 
 
-__all__ = ["Deriver", "Pair", "dual_type", "has_tangent", "seeded", "shadow_type"]
+__all__ = ["Deriver", "Pair", "dual_type", "seeded"]

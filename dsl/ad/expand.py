@@ -261,7 +261,7 @@ class Expander:
         results, backward = d.gradient_body(fn, pattern, primals, shadows, seeds, b)
         self._hand_over({i: s for i, s in given.items() if i in shadows}, shadows, b)
         scalars = [i for i in wrt if not is_ref(fn.params[i].type)]
-        b.return_(*results, *(d._final(backward, fn.params[i], b) for i in scalars))
+        b.return_(*results, *(d.final(backward, fn.params[i], b) for i in scalars))
         return new
 
     def _vjp_forward(self, fn: Function, wrt: tuple[int, ...]) -> Function:
@@ -274,7 +274,8 @@ class Expander:
         results: list[Value] = []
         cotangents = []
         for i in (i for i in wrt if i not in given):
-            made = b.call(self._jvp(fn, (i,), silent=bool(results)), [*primals, b.const(1.0, dual_type(fn.params[i].type))])
+            unit = b.const(1.0, dual_type(fn.params[i].type))
+            made = b.call(self._jvp(fn, (i,), silent=bool(results)), [*primals, unit])
             results = results or made[:n]
             cotangents.append(self._weighed(dict(zip(outputs, made[n:], strict=True)), seeds, b))
         if not results:
@@ -292,7 +293,14 @@ class Expander:
         return b.f64(0.0) if total is None else total
 
     def _each_place(
-        self, fn: Function, i: int, primals: Sequence[Value], out: Value, seeds: dict[int, Value], outputs: list[int], b: Builder
+        self,
+        fn: Function,
+        i: int,
+        primals: Sequence[Value],
+        out: Value,
+        seeds: dict[int, Value],
+        outputs: list[int],
+        b: Builder,
     ) -> None:
         """Forward mode for each number in a memory: `out` gets the seeds times the tangents."""
         assert isinstance(out.type, Mem)

@@ -18,7 +18,7 @@ from dsl.ad.plan import Key
 from dsl.ad.rules import active_operands, contribution
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder
-from dsl.types import BOOL, I64, LeafType, Mem, is_ref, tangent
+from dsl.types import I64, LeafType, Mem, is_ref, tangent
 
 DOT, SHADOW = "\u0307", "\u0304"  # written above a primal's name: tangents, shadows and cotangents
 
@@ -235,7 +235,9 @@ class Forward:
         if self.keeper is not None:
             self.keeper.after_loop(op, b)
 
-    def _receive_like(self, results: Sequence[Value], carried: Sequence[Value], new: Sequence[Value], b: Builder) -> None:
+    def _receive_like(
+        self, results: Sequence[Value], carried: Sequence[Value], new: Sequence[Value], b: Builder
+    ) -> None:
         """Bind a `for`'s results, which have the layout of what it carries."""
         for v, n in zip(results, new, strict=False):
             self.set_value(v, n)
@@ -271,7 +273,13 @@ class Forward:
             self.keeper.after_loop(op, b)
 
     def _enter(
-        self, op: Op, new: Region, carried: Sequence[Value], params: Sequence[Value], count: Value | None, stack: list[Op]
+        self,
+        op: Op,
+        new: Region,
+        carried: Sequence[Value],
+        params: Sequence[Value],
+        count: Value | None,
+        stack: list[Op],
     ) -> None:
         inner = Builder(new, op.span)
         if self.keeper is not None:
@@ -406,7 +414,7 @@ class Forward:
 class Return(Protocol):
     """What to do at a `return` of the function that is copied; `loops` says how many loops are around it."""
 
-    def __call__(self, sweep: Forward, op: Op, b: Builder, loops: int) -> None: ...
+    def __call__(self, sweep: Forward, op: Op, b: Builder, loops: int, /) -> None: ...
 
 
 def returned_duals(fn: Function, activity: Activity, scalars: bool) -> list[int]:
@@ -416,4 +424,4 @@ def returned_duals(fn: Function, activity: Activity, scalars: bool) -> list[int]
     return sorted(shadows | tangents)
 
 
-__all__ = ["BOOL", "Forward", "Keeper", "Return", "returned_duals"]
+__all__ = ["Forward", "Keeper", "Return", "returned_duals"]

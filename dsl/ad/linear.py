@@ -54,8 +54,8 @@ class _Degree:
                     self.put_all(params, args[skip:])
                     if skip:
                         self.put_all(op.results, args[skip:])
-                for r in op.regions:
-                    self.region(r, [*stack, op])
+                for inner in op.regions:
+                    self.region(inner, [*stack, op])
                 if bad:
                     self.put_all(op.results, [OTHER] * len(op.results))
             case "yield":

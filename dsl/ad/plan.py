@@ -242,10 +242,10 @@ class Plan:
     def _order(self, key: Key) -> tuple[int, str]:
         """Program order, so that plans and records are the same in every run."""
         what = key[1][0] if key[0] == "capture" else key[1]
-        if isinstance(what, Value) and isinstance(what.owner, Region):
-            what = self._param_place[what]
-            return what, key[0]
+        if isinstance(what, Value) and not isinstance(what.owner, Op):
+            return self._param_place[what], key[0]
         op = what.owner if isinstance(what, Value) else what
+        assert isinstance(op, Op)
         index = op.results.index(what) if isinstance(what, Value) else 0
         return self._place[op] * 64 + index, f"{key[0]}{key[1][1] if key[0] == 'capture' else ''}"
 
@@ -270,11 +270,13 @@ class Plan:
             assert isinstance(what, Value)
             return what.type
         if kind == "shadow":
+            assert isinstance(what, Value)
             shadow = tangent(what.type)
             assert shadow is not None
             return shadow
         if kind == "capture":
-            return self._capture_type(*what)
+            op, i = what
+            return self._capture_type(op, i)
         return I64
 
     def _capture_type(self, op: Op, i: Any) -> LeafType:
@@ -283,8 +285,9 @@ class Plan:
             assert out is not None
             return out
         rule = self.rule_of(op)
-        assert rule is not None
-        return self.program.functions[rule.forward].results[len(op.results) + i]
+        assert rule is not None and isinstance(i, int)
+        results = self.program.functions[rule.forward].results
+        return results[len(op.results) + i]
 
     # ------------------------------------------------------------ text
     def show(self) -> str:

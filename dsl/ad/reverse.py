@@ -43,7 +43,9 @@ class Scope:
 class LoopScope(Scope):
     """The body of a reverse loop: the first use of an outer value's cotangent makes it carried."""
 
-    def __init__(self, parent: Scope, region: Region, is_local: Callable[[Value], bool], sweep: Backward, outside: Builder) -> None:
+    def __init__(
+        self, parent: Scope, region: Region, is_local: Callable[[Value], bool], sweep: Backward, outside: Builder
+    ) -> None:
         super().__init__(parent)
         self.region = region
         self.is_local = is_local
@@ -97,6 +99,9 @@ class Backward:
         self.given: dict[Op, dict[int, Value]] = {}  # cotangents of the results of the ifs and loops we are in
         self.carried: dict[Op, dict[int, Value]] = {}  # … of what the loop carries, at the end of this iteration
         self.counters: dict[Op, Value] = {}  # number of this iteration of a `for`
+        self._if: Op | None = None  # the `if` whose arm we are in
+        self.passed = True  # of the op that may leave whose adjoint is being made: control went on behind it
+        self._doubtful: dict[Op, set[int]] = {}  # carried values of loops whose cotangent is conditional
 
     def run(self) -> None:
         self.region(self.plan.fn.body)
@@ -145,19 +150,18 @@ class Backward:
         self.scope.table[v] = new
 
     # ------------------------------------------------------------ regions
-    def region(self, region: Region) -> None:
-        """The adjoint of a region that was entered, from the exit by which the construct's iteration ended."""
-        c, ops = self.here, region.ops
-        entry, hi = c.before[region], len(region.ops)
+    def region(self, region: Region, passed: bool = False) -> None:
+        """The adjoint of a region that was entered, from the exit by which the construct's iteration ended, or from
+        its end (`passed`).
+
+        From the end, in parts: an op that may leave, and what follows it up to the next such op. What follows was done
+        where the iteration passed that op; where it was not passed, it was left in it (or before it)."""
+        ops, hi = region.ops, len(region.ops)
         while hi > 0:
             j = hi - 1
             while j >= 0 and not self._may_leave(ops[j]):
                 j -= 1
-            part = ops[j + 1 : hi]
-            if any(self._does(op) for op in part):
-                self._guarded(entry, c.before[part[0]], part)
-            if j >= 0 and self._does(ops[j]):
-                self._guarded(entry, c.before[ops[j]], [ops[j]])
+            self._part(ops[j] if j >= 0 else None, ops[j + 1 : hi], self.here.before[region], passed)
             hi = j
 
     def _does(self, op: Op) -> bool:
@@ -166,21 +170,47 @@ class Backward:
     def _may_leave(self, op: Op) -> bool:
         return bool(op.regions) and self.here.after[op] > self.here.before[op]
 
-    def _guarded(self, entry: int, passed: int, part: Sequence[Op]) -> None:
-        """Adjoints of some ops in a row, where the iteration came that far."""
-        code = self.codes[self.here]
+    def _part(self, leaver: Op | None, rest: Sequence[Op], entry: int, passed: bool) -> None:
+        """Adjoints of `rest`, then of the op before it that may leave."""
+        c, code = self.here, self.codes[self.here]
 
-        def emit() -> None:
-            for op in reversed(part):
-                if self._does(op):
-                    self.b.span = op.span
-                    self.op(op)
+        def follow(passed: bool) -> Callable[[], None]:
+            def emit() -> None:
+                if passed:
+                    for op in reversed(rest):
+                        if self._does(op):
+                            self.b.span = op.span
+                            self.op(op)
+                if leaver is not None and self._does(leaver):
+                    self.b.span = leaver.span
+                    self._leaver(leaver, passed)
 
-        if code is None or passed == entry:
-            emit()
-        else:
-            reached = self.b.prim("ge", code, self.b.i64(passed))
-            self._arms(reached, emit, lambda: None, {r for op in part for r in op.results})
+            return emit
+
+        if leaver is None or passed:
+            follow(True)()
+            return
+        local = {r for op in (leaver, *rest) for r in op.results}
+        if code is None:
+            follow(False)()  # the only exit is in there
+        elif any(self._does(op) for op in (leaver, *rest)):
+            came_by = self.b.prim("ge", code, self.b.i64(c.after[leaver]))
+
+            def left() -> None:
+                if c.before[leaver] == entry:
+                    follow(False)()
+                elif self._does(leaver):
+                    inside = self.b.prim("ge", code, self.b.i64(c.before[leaver]))
+                    self._arms(inside, follow(False), lambda: None, local)
+
+            self._arms(came_by, follow(True), left, local)
+
+    def _leaver(self, op: Op, passed: bool) -> None:
+        """The adjoint of an op that may leave, where it is known whether it was passed or left."""
+        outer = self.passed
+        self.passed = passed
+        self.op(op)
+        self.passed = outer
 
     def _arms(self, cond: Value, then: Callable[[], None], orelse: Callable[[], None], local: set[Value]) -> None:
         """An `if` of the reverse sweep: cotangents changed in an arm are yielded."""
@@ -245,6 +275,7 @@ class Backward:
         self._pass_on(op.args, self.seeds)
 
     def _op_yield(self, op: Op) -> None:
+        assert self._if is not None
         self._pass_on(op.args, self.given[self._if])
 
     def _op_next(self, op: Op) -> None:
@@ -257,7 +288,6 @@ class Backward:
         self._pass_on(op.args, self.given[target.op])
 
     # ---- if
-    _if: Op
 
     def _take(self, op: Op) -> None:
         """Remember the cotangents of an op's results, for the exits that give them."""
@@ -270,8 +300,8 @@ class Backward:
 
         def arm(region: Region) -> Callable[[], None]:
             def emit() -> None:
-                self._if, outer = op, getattr(self, "_if", op)
-                self.region(region)
+                outer, self._if = self._if, op
+                self.region(region, passed=self.passed)
                 self._if = outer
 
             return emit
@@ -284,23 +314,19 @@ class Backward:
             arm(then if taken else orelse)()
 
     def _taken(self, op: Op) -> Value | bool:
-        """Whether the first arm was taken: from the predicate, from the exit's code, or known."""
+        """Whether the first arm was taken: from the predicate, from the exit's code, or known. What was passed ended
+        in an arm that falls through; what was not, in one with an exit."""
         c, code = self.here, self.codes[self.here]
-        then, orelse = op.regions
         falls = [r.terminator.name == "yield" for r in op.regions]
-        start, middle, end = c.before[op], c.before[orelse], c.after[op]
-        possible = [falls[0] or middle > start, falls[1] or end > middle]
+        middle = c.before[op.regions[1]]
+        leaves = [middle > c.before[op], c.after[op] > middle]
+        possible = falls if self.passed or not any(leaves) else leaves
         if not all(possible):
             return possible[0]
-        if start == end or code is None:
+        if possible is falls:
             return self.primal(op.args[0])
-        in_then = self.b.prim("lt", code, self.b.i64(middle)) if middle > start else self.b.bool(False)
-        beyond = self.b.prim("ge", code, self.b.i64(end))
-        if all(falls):
-            return self.b.prim("select", beyond, self.primal(op.args[0]), in_then)
-        if falls[0]:
-            return self.b.prim("or", in_then, beyond)
-        return in_then
+        assert code is not None
+        return self.b.prim("lt", code, self.b.i64(middle))
 
     # ---- loops
     def _is_inside(self, v: Value, c: Construct) -> bool:
@@ -322,22 +348,19 @@ class Backward:
             inits.append(self.zero_cotangent(carried[k], self.b) if d is None else d)
         trips = self.fetch(("trips", op))
         start = self.fetch(("start", op)) if c.fields else None
-        region = Region([I64, *(i.type for i in inits)])
 
-        def begin(b: Builder) -> None:
-            number = region.params[0]
-            self.counters[op] = number
+        def begin(region: Region, b: Builder) -> None:
+            self.counters[op] = region.params[0]
             self.codes[c] = None
-            self._load_record(c, b.prim("add", start, number) if start is not None else None, b)
+            self._load_record(c, b.prim("add", start, region.params[0]) if start is not None else None, b)
 
-        scope = self._body(op, c, region, region.params[1:], active, carried, begin)
-        b = self.b
+        scope, ends = self._body(op, c, [I64], active, carried, inits, begin)
+        b, region = self.b, scope.region
         last = b.prim("sub", trips, b.i64(1))
         args = [last, b.i64(0), b.i64(-1), *inits, *(init for _, _, init in scope.carried)]
-        ends = self._ends(scope, active, carried)
         Builder(region, op.span).next_(*ends)
         results = b.op("for", args, [e.type for e in ends], [region]).results
-        self._give(op.args[3:], active, scope, results)
+        self._give(op, op.args[3:], active, scope, results)
 
     def _op_loop(self, op: Op) -> None:
         self._take(op)
@@ -349,58 +372,69 @@ class Backward:
         place = self.fetch(("end" if c.fields else "count", op))
         coded = len(c.exits) > 1 and not c.per_iteration_code
         first_code = [self._last_code(c)] if coded else []
-        region = Region([I64, *(I64 for _ in first_code), *(z.type for z in zeros)])
-        fixed = 1 + len(first_code)
+        fixed = [I64, *(I64 for _ in first_code)]
         leaving = Op("break", (), attrs={"depth": 0}, span=op.span)
         previous: list[Value] = []
 
-        def begin(b: Builder) -> None:
+        def begin(region: Region, b: Builder) -> None:
             more = b.prim("gt", region.params[0], start)
             end = Region()
             end.ops.append(leaving)
             go_on = Region()
             Builder(go_on, op.span).yield_()
             b.op("if", (more,), (), [go_on, end])
-            previous.append(b.prim("sub", region.params[0], b.i64(1)))
+            previous[:] = [b.prim("sub", region.params[0], b.i64(1))]
             self._load_record(c, previous[0] if c.fields else None, b)
             self.codes[c] = region.params[1] if coded else None
             if c.per_iteration_code:
                 self.codes[c] = self.records[c]["itercode", c]
 
-        incoming = region.params[fixed:]
-        scope = self._body(op, c, region, incoming, active, carried, begin)
-        b = self.b
-        leaving.args = [*incoming, *(param for _, param, _ in scope.carried)]
-        ends = self._ends(scope, active, carried)
+        scope, ends = self._body(op, c, fixed, active, carried, zeros, begin)
+        b, region = self.b, scope.region
+        leaving.args = region.params[len(fixed) :]
         end_of_body = Builder(region, op.span)
         code = [end_of_body.i64(c.code(c.nexts[0]) if c.nexts else 0)] if coded else []
         end_of_body.next_(previous[0], *code, *ends)
         args = [place, *first_code, *zeros, *(init for _, _, init in scope.carried)]
         results = b.op("loop", args, [e.type for e in ends], [region]).results
-        self._give(op.args, active, scope, results)
+        self._give(op, op.args, active, scope, results)
 
     def _body(
         self,
         op: Op,
         c: Construct,
-        region: Region,
-        incoming: Sequence[Value],
+        fixed: Sequence[LeafType],
         active: Sequence[int],
         carried: Sequence[Value],
-        begin: Callable[[Builder], None],
-    ) -> LoopScope:
-        """The body of a reverse loop; `incoming` are the cotangents of what the iteration handed on."""
+        inits: Sequence[Value],
+        begin: Callable[[Region, Builder], None],
+    ) -> tuple[LoopScope, list[Value]]:
+        """The body of a reverse loop, and what it hands on. Its parameters are `fixed`, then the cotangents of what the
+        iteration handed on. Those are taken for certain, not conditional; where the body shows that one is not, the
+        body is made again (and the loop remembers, for when it is made again as a part of another). The zeros that a
+        `loop` begins with do not make a cotangent conditional: the last iteration hands nothing on."""
         outer_b, outer, here = self.b, self.scope, self.here
-        scope = LoopScope(outer, region, lambda v: self._is_inside(v, c), self, outer_b)
-        self.b, self.scope, self.here = Builder(region, op.span), scope, c
-        self.carried[op] = dict(zip(active, incoming, strict=True))
-        self.conditional.update(incoming)
-        for p, k in zip(incoming, active, strict=True):
-            p.hint = carried[k].hint
-        begin(self.b)
-        self.region(c.region)
-        self.b, self.scope, self.here = outer_b, outer, here
-        return scope
+        doubtful = self._doubtful.setdefault(op, set())
+        if op.name == "for":
+            doubtful |= {k for k, init in zip(active, inits, strict=True) if init in self.conditional}
+        while True:
+            region = Region([*fixed, *(i.type for i in inits)])
+            incoming = region.params[len(fixed) :]
+            scope = LoopScope(outer, region, lambda v: self._is_inside(v, c), self, outer_b)
+            self.b, self.scope, self.here = Builder(region, op.span), scope, c
+            self.carried[op] = dict(zip(active, incoming, strict=True))
+            for p, k in zip(incoming, active, strict=True):
+                p.hint = carried[k].hint
+                if k in doubtful:
+                    self.conditional.add(p)
+            begin(region, self.b)
+            self.region(c.region)
+            ends = self._ends(scope, active, carried)
+            self.b, self.scope, self.here = outer_b, outer, here
+            found = {k for k, e in zip(active, ends, strict=False) if e in self.conditional}
+            if found <= doubtful:
+                return scope, ends
+            doubtful |= found
 
     def _ends(self, scope: LoopScope, active: Sequence[int], carried: Sequence[Value]) -> list[Value]:
         """What an iteration of the reverse loop hands on."""
@@ -410,14 +444,17 @@ class Backward:
             ends.append(self.zero_cotangent(carried[k], Builder(scope.region)) if d is None else d)
         return ends + [scope.table[v] for v, _, _ in scope.carried]
 
-    def _give(self, inits: Sequence[Value], active: Sequence[int], scope: LoopScope, results: Sequence[Value]) -> None:
+    def _give(
+        self, op: Op, inits: Sequence[Value], active: Sequence[int], scope: LoopScope, results: Sequence[Value]
+    ) -> None:
         """After a reverse loop: outer cotangents, then those of the loop's initial values."""
         for (v, param, _), r in zip(scope.carried, results[len(active) :], strict=True):
             self.scope.table[v] = r
             if param in self.conditional:
                 self.conditional.add(r)
         for k, r in zip(active, results, strict=False):
-            self.conditional.add(r)
+            if k in self._doubtful[op]:
+                self.conditional.add(r)
             self.add(inits[k], r)
 
     def _load_record(self, c: Construct, place: Value | None, b: Builder) -> None:
@@ -431,16 +468,20 @@ class Backward:
         """The exit of the last iteration of a loop: its own break, or one that also left what is around it."""
         assert c.op is not None and c.parent is not None
         b, outer = self.b, c.parent
-        if len(c.breaks) > 1:
-            code = self.fetch(("code", c.op))
-        else:
-            code = b.i64(c.code(c.breaks[0]) if c.breaks else 0)
-        outer_code = self.codes[outer]
-        for exit in outer.exits_in(c.op):
-            mine = b.i64(c.code(exit))
-            if outer_code is None:
-                return mine
-            code = b.prim("select", b.prim("eq", outer_code, b.i64(outer.code(exit))), mine, code)
+        if self.passed or not outer.exits_in(c.op):
+            if len(c.breaks) > 1:
+                return self.fetch(("code", c.op))
+            return b.i64(c.code(c.breaks[0]) if c.breaks else 0)
+        first, *others = outer.exits_in(c.op)
+        code = b.i64(c.code(first))
+        for exit in others:
+            is_it = b.prim("eq", self._code_here(outer), b.i64(outer.code(exit)))
+            code = b.prim("select", is_it, b.i64(c.code(exit)), code)
+        return code
+
+    def _code_here(self, c: Construct) -> Value:
+        code = self.codes[c]
+        assert code is not None
         return code
 
     # ---- memory
