@@ -81,7 +81,7 @@ def operand_names(types: Iterable[Scalar]) -> list[str]:
 
 
 def derivative_formulas(p: Primitive) -> list[str]:
-    """One formula an operand; "0" for None, "a series" where it is too long to be read."""
+    """One formula an operand; `0` for None, "a series" where it is too long to be read."""
     types, result = next((s for s in p.signatures if F64 in s[0]), p.signatures[0])
     b = _Formulas()
     operands = [Sym(b, _Text(t, name)) for t, name in zip(types, operand_names(types), strict=True)]
@@ -90,7 +90,7 @@ def derivative_formulas(p: Primitive) -> list[str]:
     for entry in p.derivative:
         value = entry(d, *operands, out).v if entry else _Text(F64, "0")
         assert isinstance(value, _Text)
-        formulas.append(value.text if len(value.text) <= LONGEST else "a series")
+        formulas.append(f"`{value.text}`" if len(value.text) <= LONGEST else "a series")
     return formulas
 
 
@@ -102,8 +102,8 @@ def _entry(p: Primitive) -> list[str]:
     names = operand_names(next((o for o, _ in p.signatures if F64 in o), p.signatures[0][0]))
     lines = [f"**`{p.name}({', '.join(names)})`** {p.doc}  ", f"{_signatures(p)}  "]
     formulas = derivative_formulas(p)
-    if any(f != "0" for f in formulas):
-        by = [f"by {n}: `{f}`" if f != "a series" else f"by {n}: a series" for n, f in zip(names, formulas, strict=True)]
+    if any(f != "`0`" for f in formulas):
+        by = (f"by {n}: {f}" for n, f in zip(names, formulas, strict=True))
         lines.append("derivative " + ", ".join(by) + "  ")
     if p.domain:
         lines.append(f"outside its domain: “{p.domain[1].format(*names)}”  ")

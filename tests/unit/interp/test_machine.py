@@ -201,3 +201,16 @@ def test_float32_is_rounded_after_every_operation() -> None:
 def test_integers_wrap() -> None:
     text = "fn @f(%x: i64, %y: i64) -> i64 {\n  %0: i64 = mul %x, %y\n  return %0\n}\n"
     assert results(text, 2**62, 2) == [-(2**63)]
+
+
+def test_select_hands_references_on() -> None:
+    text = """
+fn @f(%c: bool, %m: mem<f64>, %n: mem<f64>) -> mem<f64>, bool {
+  %0: mem<f64> = select %c, %m, %n
+  %1: bool = same %0, %m
+  return %0, %1
+}
+"""
+    left, right = Memory([[1.0]]), Memory([[1.0]])
+    assert results(text, True, left, right) == [left, True]
+    assert results(text, False, left, right) == [right, False]
