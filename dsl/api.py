@@ -204,16 +204,17 @@ class Module:
         """The value of an expression, with the module's definitions in sight."""
         return self.value(self.evaluate(text))
 
-    def evaluate(self, text: str) -> Result:
-        """The same, with its type."""
-        return self._run(self._expression(text))
+    def evaluate(self, text: str, once: bool = False) -> Result:
+        """The same, with its type. What is evaluated `once` and is small is interpreted, which needs no LLVM."""
+        return self._run(self._expression(text), once)
 
-    def gradient_of(self, text: str) -> Result:
+    def gradient_of(self, text: str, once: bool = False) -> Result:
         """The gradient of a call, as in "f(2.0, 3)", with respect to its arguments."""
         call = self._expression(text)
         if not isinstance(call, Call):
             raise error("E0409", "the gradient is that of a call, as in f(2.0, 3)", call.span)
-        return self._run(replace(call, fn=Name("gradient", span=call.span), args=(call.fn, *call.args), infix=False))
+        call = replace(call, fn=Name("gradient", span=call.span), args=(call.fn, *call.args), infix=False)
+        return self._run(call, once)
 
     def define(self, text: str, name: str = "<input>") -> None:
         """More of the program: definitions, statements, and expressions whose values are printed."""
@@ -233,9 +234,9 @@ class Module:
     def _expression(self, text: str) -> Expr:
         return self._driver.parse_expression(Source("<expression>", text))
 
-    def _run(self, expression: Expr) -> Result:
+    def _run(self, expression: Expr, once: bool) -> Result:
         entry = self._driver.lower(lambda: self._session.eval_entry(expression))
-        return Result(entry.result, self._driver.evaluate(entry))
+        return Result(entry.result, self._driver.call(self._driver.compile(entry), (), once))
 
     # -- calls
     def apply(self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], mode: Mode | None = None) -> Result:

@@ -173,7 +173,7 @@ class Driver:
         return compiled.unit.llvm(optimize=optimize, raw=raw)
 
     def evaluate(self, entry: Entry) -> list[Any]:
-        """Run an entry that takes no arguments (top-level statements, `eval`)."""
+        """Run an entry that takes no arguments, once: a statement of the top level."""
         return self.call(self.compile(entry), (), once=True)
 
     def plan(self, entry: Entry, options: Options) -> Plan:

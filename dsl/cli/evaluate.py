@@ -23,7 +23,7 @@ def execute(arguments: Namespace) -> int:
         return 0
     file, expression = split_program(arguments.program, arguments.command)
     module = open_module(file, arguments)
-    result = (module.gradient_of if arguments.command == "grad" else module.evaluate)(expression)
+    result = (module.gradient_of if arguments.command == "grad" else module.evaluate)(expression, once=True)
     if arguments.json:
         print_json({"value": result.json()})
     else:
