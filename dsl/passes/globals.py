@@ -27,7 +27,7 @@ def bind_globals(program: Program, root: str) -> list[Leaf]:
 def _needs(program: Program, root: str) -> dict[str, dict[Leaf, LeafType]]:
     """The leaves that each function needs, itself or in what it calls, in the order in which they are met."""
     needs: dict[str, dict[Leaf, LeafType]] = {}
-    for group in components(program, [root]):
+    for group in components(program, [root, *program.functions]):
         found: dict[Leaf, LeafType] = {}  # shared by the functions of a group: each may call each
         for name in group:
             needs[name] = found

@@ -85,6 +85,8 @@ class _Inliner:
             return True
         _returns_to_breaks(body, 0)
         block = Op("loop", (), callee.results, regions=(body,), span=call.span)
+        for result, named in zip(block.results, call.results, strict=True):
+            result.hint = named.hint
         ops.append(block)
         self.mapping.update(zip(call.results, block.results, strict=True))
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from dsl.ir.core import Function, Op, Region, Value
-from dsl.ops import PRIMITIVES, Builder, known
+from dsl.ops import PRIMITIVES, Builder, known, made_by
 from dsl.passes.common import substitute
 from dsl.passes.dce import carried
 from dsl.types import BOOL
@@ -78,6 +78,8 @@ class _Simplifier:
             elif op.name in PRIMITIVES:
                 builder.span = op.span
                 self.primitive(op, builder)
+            elif op.name == "unpack":
+                self.unpack(op)
             out.ops.append(op)
             self.visible.update(op.results)
         region.ops = out.ops
@@ -93,8 +95,17 @@ class _Simplifier:
                 self.replace(op.result, value)
                 return
 
+    def unpack(self, op: Op) -> None:
+        """What was packed here need not be unpacked."""
+        packed = made_by(op.args[0], "pack")
+        if packed and [a.type for a in packed.args] == [r.type for r in op.results]:
+            for result, value in zip(op.results, packed.args, strict=True):
+                self.replace(result, value)
+
     def control(self, op: Op) -> None:
-        if op.name != "if":
+        if op.name == "if":
+            self.positive(op)
+        else:
             self.invariants(op)
         if op.name == "loop":
             self.common_result(op)
@@ -102,6 +113,13 @@ class _Simplifier:
             self.region(region)
         if op.name == "if":
             self.arms(op)
+
+    def positive(self, op: Op) -> None:
+        """`if not c` is `if c` with its arms exchanged."""
+        while inner := made_by(op.args[0], "not"):
+            op.args = [self.now(inner.args[0])]
+            op.regions.reverse()
+            self.changed = True
 
     # -- values handed on
     def arms(self, op: Op) -> None:
