@@ -80,3 +80,11 @@ def test_fourth_derivative(name: str) -> None:
     for values in inside(name, (F64,), 4):
         expected = mp.diff(MP[name], mpf(values[0]), 4)
         assert close(derivatives(name, (F64,), values, 0, 0, 0, 0), expected, 1e-8, 1), (values, expected)
+
+
+@pytest.mark.parametrize(("name", "types"), NARROW, ids=[n for n, _ in NARROW])
+def test_derivative_in_single_precision(name: str, types: tuple[LeafType, ...]) -> None:
+    for values in inside(name, types, 6):
+        for k in [k for k, t in enumerate(types) if t == F32]:
+            expected = partial(name, values, (k,))
+            assert close(derivatives(name, types, values, k), expected, 1e-5, 1e-1), (values, k, expected)
