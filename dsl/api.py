@@ -216,13 +216,13 @@ class Module:
         call = replace(call, fn=Name("gradient", span=call.span), args=(call.fn, *call.args), infix=False)
         return self._run(call, once)
 
-    def define(self, text: str, name: str = "<input>") -> None:
-        """More of the program: definitions, statements, and expressions whose values are printed."""
+    def define(self, text: str, name: str = "<input>", show: bool = True) -> None:
+        """More of the program: definitions, statements, and expressions, whose values are printed if `show`."""
         file = self._driver.parse(Source(name, text))
         self._compiled.clear()
         self._helpers.clear()
         with self._driver.timings.stage("load"):
-            self._session.define(file, print_expressions=True)
+            self._session.define(file, print_expressions=show)
 
     def value(self, result: Result) -> Any:
         """A value of the language as one of Python."""

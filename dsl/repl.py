@@ -18,6 +18,7 @@ from pathlib import Path
 
 from dsl.api import Module
 from dsl.diagnostics import CODES, DslError
+from dsl.ops import PRIMITIVES
 from dsl.syntax import is_incomplete
 
 PROMPT, CONTINUATION = "dfl> ", "...  "
@@ -97,7 +98,7 @@ class Repl:
             stage = MACROS[macro]
             self.show_code(getattr(self.module, f"code_{stage}")(rest), stage)
         elif text:
-            self.module.define(text, f"<input {self.inputs}>")
+            self.module.define(text, f"<input {self.inputs}>", show=not text.endswith(";"))
 
     def help(self, name: str) -> str:
         """What `?name` shows."""
@@ -105,7 +106,8 @@ class Repl:
             return HELP
         if name in CODES:
             return CODES[name].explain()
-        return self.module.doc(name) or f"{name} has no documentation"
+        primitive = PRIMITIVES.get(name)
+        return self.module.doc(name) or (primitive.doc if primitive else f"{name} has no documentation")
 
 
 def line_reader() -> Callable[[str], str]:

@@ -28,7 +28,8 @@ class Page:
 
 
 def _page(meaning: str, wrong: str, right: str, python: bool = False, harmful: bool = False) -> Page:
-    return Page(*(dedent(text).strip() for text in (meaning, wrong, right)), python, harmful)
+    meaning, wrong, right = (dedent(text).strip() for text in (meaning, wrong, right))
+    return Page(meaning, wrong, right, python, harmful)
 
 
 PAGES: dict[str, Page] = {

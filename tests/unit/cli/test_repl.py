@@ -35,6 +35,7 @@ def session(lines: list[str], program: str = "") -> tuple[int, list[str]]:
         (["f(x) = 5*sin(x)", "f'(π)"], "-5.0\n"),
         (["function g(x)", "  return 2x", "end", "g(4)"], "8\n"),
         (["x = 3", "x + 1"], "4\n"),
+        (["1 + 1;", "2 + 2"], "4\n"),
         (["f(x) = x", "f(x) = 2x", "f(3)"], "6\n"),
         (["f(x) = x", "f(3)", "f(x) = 2x", "f(3)"], "3\n6\n"),
         (["1 + 2", "exit", "3 + 4"], "3\n"),
@@ -68,6 +69,7 @@ def test_an_error_does_not_end_the_session(capsys: pytest.CaptureFixture[str]) -
         ("?wave", "Five times the sine."),
         ("?E0401", "DomainError"),
         ("?", "@code_llvm"),
+        ("?hypot", "hypot"),
         ("?nobody", "no documentation"),
     ],
 )
@@ -82,7 +84,7 @@ def test_an_interrupt_while_something_runs_keeps_the_session(
     module = loads("")
     inputs = iter(["1", "2"])
 
-    def define(text: str, name: str) -> None:
+    def define(text: str, name: str, show: bool) -> None:
         if text == "1":
             raise KeyboardInterrupt
         print("done", text)
