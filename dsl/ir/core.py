@@ -96,10 +96,14 @@ class Region:
 
     def walk(self) -> Iterator[Op]:
         """Every op in here, nested ones included, in program order (an op before its regions)."""
-        for op in self.ops:
-            yield op
-            for region in op.regions:
-                yield from region.walk()
+        stack = [iter(self.ops)]
+        while stack:
+            op = next(stack[-1], None)
+            if op is None:
+                stack.pop()
+            else:
+                yield op
+                stack += [iter(region.ops) for region in reversed(op.regions)]
 
 
 @dataclass(eq=False)

@@ -12,7 +12,7 @@ import ctypes
 import struct
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from dsl.backend.emit import ENTRY, EmittedUnit
 from dsl.backend.layout import (
@@ -32,8 +32,10 @@ from dsl.types import BOOL, F32, F64, I64, LeafType, Mem, Obj, is_ref
 if TYPE_CHECKING:
     from dsl.runtime.llvm import Library
 
-Out = Callable[[str], Any]
+Out: TypeAlias = Callable[[str], Any]
 _C_TYPES: dict[LeafType, Any] = {F64: ctypes.c_double, F32: ctypes.c_float, I64: ctypes.c_int64, BOOL: ctypes.c_uint8}
+# What runs now, by the address of its context: where its text goes, and what that raised.
+Running: TypeAlias = dict[int, tuple[Out, list[BaseException]]]
 _PRINTER = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
 
 
@@ -110,8 +112,8 @@ class Through:
         self._results = struct.Struct(slots_format(root.results))
         self._refs = any(is_ref(t) for t in (*root.params, *root.results))
         self._context = ctypes.c_int64 * (Context.OPERANDS + unit.operands)
-        self._printer = _PRINTER(self._print)
-        self._running: dict[int, tuple[Out, list[BaseException]]] = {}  # by context
+        self._running: Running = {}
+        self._printer = _printer(unit.prints, self._running) if unit.prints else None
         if unit.allocates:
             self.release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library["dfl.release"])
         if any(isinstance(t, Mem) for t in root.params):
@@ -159,16 +161,22 @@ class Through:
         operands = struct.unpack_from(slots_format(site.types), words)
         return error(site.code, message(site.text, operands, site.types), site.span, site.hint)
 
-    def _print(self, context: int, number: int, operands: int) -> int:
-        out, raised = self._running[context]
+
+def _printer(prints: Sequence[tuple[str, tuple[LeafType, ...]]], running: Running) -> Any:
+    """The function that native code calls to print. (It does not refer to the boundary, which is dropped at once.)"""
+
+    def write(context: int, number: int, operands: int) -> int:
+        out, raised = running[context]
         try:
-            text, types = self.unit.prints[number]
+            text, types = prints[number]
             format = slots_format(types)
             out(message(text, struct.unpack(format, ctypes.string_at(operands, struct.calcsize(format))), types))
         except BaseException as e:  # it must not be lost in the callback
             raised.append(e)
             return 1
         return 0
+
+    return _PRINTER(write)
 
 
 class Copies:
