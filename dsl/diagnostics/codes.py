@@ -46,6 +46,7 @@ CODES: dict[str, Code] = _table(
     Code("E0112", "SyntaxError", "this is the notation of another language"),
     Code("E0113", "SyntaxError", "this cannot be assigned to"),
     Code("E0114", "SyntaxError", "a definition is malformed"),
+    Code("E0115", "SyntaxError", "a line is too long"),
     # ------------------------------------------------------------ E02 names and types
     Code("E0201", "UndefVarError", "a name is not defined"),
     Code("E0202", "TypeError", "types do not join where control flow meets"),

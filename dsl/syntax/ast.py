@@ -74,10 +74,11 @@ class End(Node):
 
 @dataclass(frozen=True, slots=True)
 class Keyword(Node):
-    """`name = value` after the `;` (or among the arguments) of a call."""
+    """`name = value` after the `;` (or `among` the arguments) of a call."""
 
     name: str
     value: Expr
+    among: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +285,7 @@ class Let(Node):
 
 @dataclass(frozen=True, slots=True)
 class MacroCall(Node):
-    """`@assert c "text"`, `@show x`, `@view a[1:2]`, `@simd for …`, `@code_llvm f(x)`, `@fastmath …`, `@checkpoint for …`"""
+    """`@assert c "text"`, `@show x`, `@view a[1:2]`, `@simd for …`, `@code_llvm f(x)`, `@checkpoint for …`"""
 
     name: str
     args: tuple[Expr, ...]

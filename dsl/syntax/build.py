@@ -117,10 +117,16 @@ class Builder:
 
     def chain(self, c: list[Child]) -> ast.Node:
         """Operators of one level, from the left. Runs of `+` and of `*` become one call."""
-        result = c[0]
-        for k in range(1, len(c), 2):
-            result = _binary(c[k], result, c[k + 1], extend=k > 1 and c[k].value == c[k - 2].value)
-        return cast(ast.Node, result)
+        result: ast.Expr = c[0]
+        k = 1
+        while k < len(c):
+            run = k + 2
+            if c[k].value in ("+", "*"):
+                while run < len(c) and c[run].value == c[k].value:
+                    run += 2
+            result = _binary(c[k], result, *c[k + 1 : run : 2])
+            k = run
+        return result
 
     def juxtaposed(self, c: list[Child]) -> ast.Node:
         factors = c[::2]
@@ -194,7 +200,7 @@ class Builder:
         if len(sections) > 2:
             fail("a call has one `;`, before its keywords", span)
         items = list(sections[0].items)
-        keywords = [_keyword(i) for i in items if isinstance(i, ast.Assign)]
+        keywords = [dataclasses.replace(_keyword(i), among=True) for i in items if isinstance(i, ast.Assign)]
         args = tuple(i for i in items if not isinstance(i, ast.Assign))
         if len(sections) == 2:
             keywords += [_keyword(i) for i in sections[1].items]
@@ -212,8 +218,7 @@ class Builder:
     def parameters(self, c: list[Child]) -> tuple[ast.Expr, ...]:
         if not c:
             return ()
-        bare = isinstance(c[0], ast.Tuple) and not c[0].span.text.startswith("(")
-        return cast(ast.Tuple, c[0]).items if bare else (c[0],)
+        return c[0].items if isinstance(c[0], ast.Tuple) and not _in_parentheses(c[0]) else (c[0],)
 
     def dot_call(self, c: list[Child]) -> ast.Node:
         if len(c[2]) > 1 or any(isinstance(i, ast.Assign) for i in c[2][0].items):
@@ -238,8 +243,8 @@ class Builder:
         span = _span(c)
         if cells.rows is not None or isinstance(value, ast.TypeApply):
             return _array(cells, value, span)
-        if len(cells.items) == 1 and isinstance(cells.items[0], ast.Comprehension) and cells.items[0].generator:
-            return dataclasses.replace(cells.items[0], generator=False, eltype=value, span=span)
+        if len(cells.items) == 1 and isinstance(cells.items[0], ast.Comprehension):
+            return _array(cells, value, span)
         return ast.Index(value, cells.items, span=span)
 
     def cells(self, c: list[Child]) -> Cells:
@@ -333,11 +338,11 @@ class Builder:
     # ------------------------------------------------------------ blocks
 
     def block(self, c: list[Child]) -> ast.Node:
-        statements = _nodes(c)
+        statements: tuple[ast.Expr, ...] = _nodes(c)
         return ast.Block(statements, span=_span(list(statements)) if statements else c[0].span)
 
     def begin(self, c: list[Child]) -> ast.Node:
-        return dataclasses.replace(c[1], span=_span(c))
+        return ast.Block(c[1].statements, span=_span(c))
 
     def if_(self, c: list[Child]) -> ast.Node:
         end = c[-1].span
@@ -409,14 +414,12 @@ setattr(Builder, "lambda", Builder.lambda_)  # the grammar's own name, a keyword
 # ---------------------------------------------------------------- helpers: operators, brackets
 
 
-def _binary(op: Terminal, left: ast.Expr, right: ast.Expr, extend: bool = False) -> ast.Node:
+def _binary(op: Terminal, *operands: ast.Expr) -> ast.Node:
     name = str(op.value)
-    span = left.span.to(right.span)
+    span = operands[0].span.to(operands[-1].span)
     if name.startswith("."):
-        return ast.DotCall(ast.Name(name[1:], span=op.span), (left, right), infix=True, span=span)
-    if extend and name in ("+", "*") and isinstance(left, ast.Call):
-        return ast.Call(left.fn, (*left.args, right), infix=True, span=span)
-    return ast.Call(ast.Name(name, span=op.span), (left, right), infix=True, span=span)
+        return ast.DotCall(ast.Name(name[1:], span=op.span), operands, infix=True, span=span)
+    return ast.Call(ast.Name(name, span=op.span), operands, infix=True, span=span)
 
 
 def _keyword(item: ast.Expr) -> ast.Keyword:
@@ -438,9 +441,9 @@ def _include(args: tuple[ast.Expr, ...], span: Span) -> ast.Node:
 
 
 def _array(cells: Cells, eltype: ast.Expr | None, span: Span) -> ast.Node:
-    if len(cells.items) == 1 and isinstance(cells.items[0], ast.Comprehension) and cells.items[0].generator:
-        if cells.items[0].span.start > span.start and not cells.items[0].span.text.startswith("("):
-            return dataclasses.replace(cells.items[0], generator=False, eltype=eltype, span=span)
+    only = cells.items[0] if len(cells.items) == 1 else None
+    if isinstance(only, ast.Comprehension) and only.generator and not _in_parentheses(only):
+        return dataclasses.replace(only, generator=False, eltype=eltype, span=span)
     return ast.ArrayLit(cells.items, cells.rows, eltype, span=span)
 
 
@@ -456,6 +459,11 @@ def _group(sections: tuple[Section, ...], span: Span) -> ast.Node:
     if any(len(s.items) > 1 for s in sections):
         fail("`,` and `;` cannot be mixed here", span, "`(a, b)` is a tuple, `(a; b)` a block")
     return ast.Block(tuple(i for s in sections for i in s.items), span=span)
+
+
+def _in_parentheses(node: ast.Expr) -> bool:
+    """Whether a list or generator was written in parentheses of its own (its span holds them)."""
+    return node.span.text.startswith("(")
 
 
 def _comma_group(section: Section, span: Span) -> ast.Node:
@@ -520,17 +528,19 @@ def _definition(left: ast.Expr, body: ast.Expr, span: Span, short: bool = True) 
     result = None
     signature = left
     if isinstance(signature, Where):
-        signature, variables = signature.signature, signature.variables
+        variables = signature.variables
+        signature = signature.signature
     if isinstance(signature, ast.Typed) and isinstance(signature.value, ast.Call):
-        signature, result = signature.value, signature.type
-    if not isinstance(signature, ast.Call):
+        result = signature.type
+        signature = signature.value
+    if not isinstance(signature, ast.Call) or not _can_be_signature(signature):
         return None
     name, callee, more = _method_name(signature.fn)
     return ast.FunctionDef(
         name,
-        tuple(map(_parameter, signature.args)),
+        _positional(signature),
         body,
-        tuple(_keyword_parameter(k) for k in signature.keywords if not _is_default(k, signature)),
+        tuple(_keyword_parameter(k) for k in signature.keywords if not k.among),
         (*variables, *more),
         result,
         callee,
@@ -539,8 +549,15 @@ def _definition(left: ast.Expr, body: ast.Expr, span: Span, short: bool = True) 
     )  # fmt: skip
 
 
-def _is_default(keyword: ast.Keyword, signature: ast.Call) -> bool:
-    return False
+def _can_be_signature(call: ast.Call) -> bool:
+    """`a::P + b::P = …` defines a method of `+`; `2x = 3` and `x + 1 = 3` define nothing."""
+    return not call.infix or all(isinstance(a, ast.Name | ast.Typed) for a in call.args)
+
+
+def _positional(signature: ast.Call) -> tuple[ast.Param, ...]:
+    """The parameters before the `;`, those with a default included, which a call would take as keywords."""
+    defaults = [_keyword_parameter(k) for k in signature.keywords if k.among]
+    return tuple(sorted([*map(_parameter, signature.args), *defaults], key=lambda p: p.span.start))
 
 
 def _method_name(fn: ast.Expr) -> tuple[str, ast.Param | None, tuple[ast.TypeVar, ...]]:
@@ -675,6 +692,8 @@ def check(statement: ast.Node) -> ast.Node:
         if isinstance(node, ast.Number):
             if isinstance(node.value, int) and node.value >= INT64_LIMIT:
                 fail("this number is too large for an Int64", node.span, "write it as a Float64", code="E0104")
+        elif isinstance(node, ast.Keyword) and _is_typed_keyword(node):
+            fail("a keyword of a call is `name = value`", node.span, "types belong to definitions")
         elif isinstance(node, Where):
             fail("`where` belongs behind the parameters of a method", node.span, "as in `f(x::T) where T<:Real = x`")
         elif isinstance(node, Parameters):
@@ -683,6 +702,10 @@ def check(statement: ast.Node) -> ast.Node:
             for child in children(node):
                 stack.append((child, depth + 1))
     return statement
+
+
+def _is_typed_keyword(keyword: ast.Keyword) -> bool:
+    return isinstance(keyword.value, ast.Assign | ast.Typed) and keyword.value.span == keyword.span
 
 
 def children(node: ast.Node) -> list[ast.Node]:

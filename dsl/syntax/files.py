@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dsl.diagnostics import NO_SPAN, Source, Span, error
@@ -9,7 +10,7 @@ from dsl.diagnostics import NO_SPAN, Source, Span, error
 MAX_BYTES = 16 * 2**20
 
 
-def read_source(path: str | Path) -> Source:
+def read_source(path: str | os.PathLike[str]) -> Source:
     """The text of a `.dfl` file (UTF-8, a byte-order mark allowed)."""
     path = Path(path)
     try:

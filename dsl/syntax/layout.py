@@ -26,15 +26,16 @@ from dsl.syntax.tokens import ASSIGNMENTS, BINARY, BRACKETS, ROOTS, SIMPLE, UNAR
 MAX_NESTING = 200
 
 _TAILS = {"lambda": "ARROW_END", "return": "RETURN_END", "macro": "MACRO_END"}
-_ENDS_OPERAND = frozenset(
-    "NUMBER NAME SYMBOL TRUE FALSE NOTHING BREAK CONTINUE COLON_ALL END_INDEX TEXT_END RPAR RBRACK RBRACE PRIME END "
-    "SPLAT MACRO_FN".split()
-)
+_ENDS_OPERAND = frozenset({
+    "NUMBER", "NAME", "SYMBOL", "TRUE", "FALSE", "NOTHING", "BREAK", "CONTINUE", "COLON_ALL", "END_INDEX", "TEXT_END",
+    "RPAR", "RBRACK", "RBRACE", "PRIME", "END", "SPLAT", "MACRO_FN",
+})  # fmt: skip
 # After these a newline does not end a statement.
-_CONTINUES = frozenset(
-    "ASSIGN PAIR TERN_Q TERN_C OR AND COMPARE PIPE RANGE ADD MUL RATIONAL JUXT UNARY SQRT POW DCOLON WHERE ARROW COMMA "
-    "SUBTYPE DOT ITER_SEP FOR_IN IMPORT_COLON FUNCTION ANON_FUNCTION STRUCT MUTABLE ABSTRACT".split()
-)
+_CONTINUES = frozenset({
+    "ASSIGN", "PAIR", "TERN_Q", "TERN_C", "OR", "AND", "COMPARE", "PIPE", "RANGE", "ADD", "MUL", "RATIONAL", "JUXT",
+    "UNARY", "SQRT", "POW", "DCOLON", "WHERE", "ARROW", "COMMA", "SUBTYPE", "DOT", "ITER_SEP", "FOR_IN",
+    "IMPORT_COLON", "FUNCTION", "ANON_FUNCTION", "STRUCT", "MUTABLE", "ABSTRACT",
+})  # fmt: skip
 _BLOCKS = {
     "if": "IF", "while": "WHILE", "for": "FOR", "function": "FUNCTION", "let": "LET", "struct": "STRUCT",
     "begin": "BEGIN", "do": "DO", "abstract": "ABSTRACT", "mutable": "MUTABLE",
@@ -185,10 +186,11 @@ class Layout:
         if kind in ("top", "block"):
             if self._last() not in _CONTINUES:
                 self._end_statement()
-        elif kind in ("[", "index") and self._last() not in _CONTINUES and not self.top.open.count("ternary"):
-            if self._after_operand() and not self._row_goes_on():
-                self._close_tails()
-                self._emit_virtual("ROWSEP")
+        elif kind in ("[", "index") and self._after_operand() and "ternary" not in self.top.open:
+            if self._row_goes_on():
+                return
+            self._close_tails()
+            self._emit_virtual("ROWSEP")
 
     def _row_goes_on(self) -> bool:
         """Whether the first thing on a coming line keeps an array's newline from separating rows."""
@@ -482,7 +484,7 @@ class Layout:
         elif self._after_operand() and not token.gap and not following.gap and _can_follow_dot(following):
             self._emit("DOT", token)
         else:
-            self._error("E0101", "a `.` must touch what it belongs to", token, "as in `p.x`, `sin.(v)`, `a .+ b`, `0.5`")
+            self._error("E0101", "a `.` must touch what it belongs to", token, "as in `p.x`, `sin.(v)`, `0.5`")
             self._skip_line()
 
     def _arrow(self, token: Raw) -> None:
@@ -803,10 +805,14 @@ def _can_follow_dot(token: Raw) -> bool:
 
 def _shown(source: Source, span: Span) -> str:
     text = span.text.split("\n", 1)[0]
+    if text.endswith('"'):
+        return '"…"'
     return text if len(text) <= 24 else text[:24] + "…"
 
 
 def _token_shown(token: Raw) -> str:
+    if token.kind == "text_start":
+        return '"…"'
     return "@" + token.text if token.kind == "macro" else token.text
 
 

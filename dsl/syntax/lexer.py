@@ -1,7 +1,7 @@
-"""Text → raw tokens, in one pass from left to right (linear time, no recursion, strings with interpolation included).
+"""Text → raw tokens, in one pass from left to right: linear time, no recursion, interpolated strings included.
 
-Guarantees: every character belongs to a token or to the blank before one; the list ends with an `eof` token; what cannot
-be read is reported to the error list and left out. Not decided here: whether a bracket calls, indexes or groups, where
+Guarantees: every character belongs to a token or to the blank before one; the list ends with `eof`; what cannot be
+read is reported to the error list and left out. Not decided here: whether a bracket calls, indexes or groups, where
 statements end (see `layout`).
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from dsl.diagnostics import Source, Span
+from dsl.diagnostics import Source, Span, error
 from dsl.syntax.reports import Reports
 from dsl.syntax.tokens import BRACKETS, FOREIGN_OPERATORS, KEYWORDS, OPERATORS, Raw
 
@@ -34,10 +34,17 @@ _ENDS_OPERAND = frozenset(["number", "name", "text_end", "prime"])
 _OPERAND_WORDS = frozenset(["end", "true", "false", "nothing"])
 
 INT64_LIMIT = 2**63
+MAX_LINE = 100_000
 
 
 def is_name_start(c: str) -> bool:
     return c == "_" or unicodedata.category(c) in _START_CATEGORIES or c in _MATHS_LETTERS
+
+
+def _is_operand_end(token: Raw) -> bool:
+    if token.kind == "keyword":
+        return token.text in _OPERAND_WORDS
+    return token.kind in _ENDS_OPERAND or (token.kind == "op" and token.text in ")]}")
 
 
 def is_name_part(c: str) -> bool:
@@ -54,28 +61,46 @@ class Lexer:
         self.tokens: list[Raw] = []
         self.gap = False
         self.texts: list[list[int]] = []
+        self.in_text = False
         self.incomplete = False
 
     def run(self) -> list[Raw]:
         text, at = self.text, 0
+        self._check_lines()
         while at < len(text) and not self.reports.full:
             at = self._next(at)
+        if self.in_text:
+            at = self._text(at)
         if self.texts:
             self._unterminated(self.texts[0][2], "a string is not closed")
         self._emit("eof", at, at)
         return self.tokens
 
+    def _check_lines(self) -> None:
+        """Refuse lines no person writes: what is generated should be broken up, and what is data is no program."""
+        if len(self.text) <= MAX_LINE:
+            return
+        start = 0
+        for line in self.text.split("\n"):
+            if len(line) > MAX_LINE:
+                span = Span(self.source, start, start + 1)
+                raise error("E0115", f"this line is longer than {MAX_LINE} characters", span, "break it up")
+            start += len(line) + 1
+
     # ------------------------------------------------------------ one token
 
     def _next(self, at: int) -> int:
         """Read what starts at `at`; the offset behind it."""
+        if self.in_text:
+            return self._text(at)
         text = self.text
         c = text[at]
         if m := _BLANK.match(text, at):
             self.gap = True
             return m.end()
         if c == "\n":
-            self._emit("newline", at, at + 1)
+            if not self.tokens or self.tokens[-1].kind != "newline":
+                self._emit("newline", at, at + 1)
             self.gap = True
             return at + 1
         if c == "#":
@@ -104,10 +129,7 @@ class Lexer:
         """Whether the last token ends an operand and nothing stands between it and here."""
         if self.gap or not self.tokens:
             return False
-        last = self.tokens[-1]
-        if last.kind == "keyword":
-            return last.text in _OPERAND_WORDS
-        return last.kind in _ENDS_OPERAND or (last.kind == "op" and last.text in ")]}")
+        return _is_operand_end(self.tokens[-1])
 
     def _report(self, code: str, message: str, start: int, end: int, hint: str = "") -> None:
         self.reports.add(code, message, Span(self.source, start, end), hint)
@@ -168,7 +190,7 @@ class Lexer:
             return at + 1
         end = self.text.find("'", at + 1)
         newline = self.text.find("\n", at)
-        if 0 < end and (newline < 0 or end < newline):
+        if end > 0 and (newline < 0 or end < newline):
             inner = self.text[at + 1 : end]
             self._report("E0103", "text is written in double quotes", at, end + 1, f'write `"{_short(inner)}"`')
             self._emit("number", at, end + 1, 0)  # an operand stands here, so that reading can go on
@@ -183,7 +205,8 @@ class Lexer:
             self.texts[-1][1] -= 1
             if self.texts[-1][1] == 0 and op == ")":
                 self._emit("close_in_text", at, at + 1)
-                return self._text(at + 1)
+                self.in_text = True
+                return at + 1
         if op in FOREIGN_OPERATORS:
             self.reports.foreign_operator(op, Span(self.source, at, at + len(op)))
             self._emit("op", at, at + len(op), text="*" if op != ";;" else ";")
@@ -195,12 +218,7 @@ class Lexer:
 
     def _backslash(self, at: int, name: re.Match[str]) -> int:
         r"""`\pi` where an operand is expected; elsewhere `\` divides (`A \ b`, `A \b`)."""
-        last = next((t for t in reversed(self.tokens) if t.kind != "newline"), None)
-        if last is not None and (
-            last.kind in _ENDS_OPERAND
-            or (last.kind == "op" and last.text in ")]}")
-            or (last.kind == "keyword" and last.text in _OPERAND_WORDS)
-        ):
+        if self.tokens and _is_operand_end(self.tokens[-1]):
             self._emit("op", at, at + 1)
             return at + 1
         if name.group() == "pi":
@@ -268,10 +286,11 @@ class Lexer:
         self.texts.append([int(triple), 0, at])
         if triple and self.text.startswith("\n", start):
             start += 1  # a newline right after the opening quotes does not count
-        return self._text(start)
+        self.in_text = True
+        return start
 
     def _text(self, at: int) -> int:
-        """Read the inside of the innermost open string up to its end or to a `$(`."""
+        """Read the inside of the innermost open string up to its end or behind a `$name` or `$(`."""
         text, quote = self.text, '"""' if self.texts[-1][0] else '"'
         pieces: list[tuple[str, bool]] = []  # (text, is escaped: no part of the indentation)
         start = at
@@ -280,6 +299,7 @@ class Lexer:
             if text.startswith(quote, at):
                 self._text_piece(pieces, start, at)
                 self.texts.pop()
+                self.in_text = False
                 self._emit("text_end", at, at + len(quote))
                 return at + len(quote)
             if m := _PLAIN_TEXT.match(text, at):
@@ -296,6 +316,7 @@ class Lexer:
                 pieces.append((c, False))
                 at += 1
         opened = self.texts.pop()[2]
+        self.in_text = False
         if quote == '"':
             self._report("E0103", "a string is not closed on its line", opened, at, 'close it with `"`')
         else:
@@ -326,6 +347,7 @@ class Lexer:
         text = self.text
         if text.startswith("(", at + 1):
             self.texts[-1][1] = 1
+            self.in_text = False
             self._emit("open_in_text", at, at + 2)
             return at + 2
         if at + 1 < len(text) and is_name_start(text[at + 1]):
@@ -333,9 +355,10 @@ class Lexer:
             word = unicodedata.normalize("NFC", text[at + 1 : end])
             self._emit("name_in_text", at + 1, end, text=word)
         else:
-            self._report("E0103", "a name or `(` must follow `$` in a string", at, at + 1, r"a dollar sign itself is `\$`")
+            hint = r"a dollar sign itself is `\$`"
+            self._report("E0103", "a name or `(` must follow `$` in a string", at, at + 1, hint)
             end = at + 1
-        return self._text(end)
+        return end
 
 
 def _short(text: str) -> str:

@@ -29,9 +29,9 @@ _SHOWN = {
     "ARROW_END": "the end of the function", "RETURN_END": "the end of the line", "MACRO_END": "the end of the line",
     "ROWSEP": "a new row", "COLSEP": "a new element", "ARGSEP": "a new argument", "JUXT": "this factor",
 }  # fmt: skip
-_BLOCK_WORDS = frozenset(
-    "IF WHILE FOR FUNCTION ANON_FUNCTION STRUCT MUTABLE ABSTRACT LET BEGIN DO".split()
-)
+_BLOCK_WORDS = frozenset({
+    "IF", "WHILE", "FOR", "FUNCTION", "ANON_FUNCTION", "STRUCT", "MUTABLE", "ABSTRACT", "LET", "BEGIN", "DO",
+})  # fmt: skip
 
 
 def grammar_path() -> Path:
@@ -47,7 +47,7 @@ class _Terminals(LarkLexer):
     def __init__(self, lexer_conf: object) -> None:
         pass
 
-    def lex(self, data: Any) -> Iterator[Any]:
+    def lex(self, data: Any, parser_state: Any = None) -> Iterator[Any]:
         return iter(data)
 
 
@@ -105,10 +105,9 @@ def is_incomplete(text: str) -> bool:
 
 def _read(source: Source) -> tuple[list[ast.Node], Reports, bool]:
     reports = Reports()
-    lexer = Lexer(source, reports)
     statements: list[ast.Node] = []
     try:
-        tokens = lexer.run()
+        tokens = Lexer(source, reports).run()
         layout = Layout(source, tokens, reports)
         for terminals in layout.run():
             if reports.full:
@@ -132,7 +131,8 @@ def _parse_statement(terminals: list[Terminal], reports: Reports) -> list[ast.No
         except DslError as e:
             found = e
         broken = True
-        reports.take(found)
+        if not reports.take(found) or found.code == "E0109":
+            return []
         shorter = _without_statement(terminals, found.span.start)
         if shorter is None:
             return []
@@ -145,8 +145,12 @@ def _unexpected(token: Any, expected: frozenset[str], terminals: list[Terminal])
     last = terminals[-1].span
     span = Span(last.source, last.end, last.end) if token.type == "$END" else token.span
     shown = _SHOWN.get(token.type) or f"`{span.text or token.value}`"
-    if "NUMBER" in expected and token.type != "$END" or token.type in ("ASSIGN", "NL", "THEN") and "NUMBER" in expected:
+    if "NUMBER" in expected and token.type != "$END":
         return error("E0101", f"an expression is missing before {shown}", span)
+    if "FOR_IN" in expected:
+        return error("E0101", "an `in` is missing", span, "as in `for i in 1:n`")
+    if expected <= {"NAME", "LBRACE"}:
+        return error("E0101", f"a name is missing before {shown}", span)
     if token.type == "$END":
         return error("E0101", "the statement is not complete", _before(span), "an expression is missing at its end")
     if token.type == "ASSIGN":

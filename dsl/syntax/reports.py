@@ -67,11 +67,14 @@ class Reports:
     ) -> None:
         self.take(error(code, message, span, hint, notes))
 
-    def take(self, found: DslError) -> None:
+    def take(self, found: DslError) -> bool:
+        """Add an error, unless its line has one; whether it was added."""
         line = found.span.line
-        if line not in self._lines:
-            self._lines.add(line)
-            self.errors.append(found)
+        if line in self._lines:
+            return False
+        self._lines.add(line)
+        self.errors.append(found)
+        return True
 
     def foreign_operator(self, op: str, span: Span) -> None:
         message, hint = FOREIGN_OPERATORS.get(op) or FOREIGN_OPERATORS[op.rstrip("=")]

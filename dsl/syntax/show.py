@@ -30,12 +30,12 @@ def _split(node: ast.Node) -> tuple[list[str], list[tuple[str, object]]]:
     below: list[tuple[str, object]] = []
     for name in node.__dataclass_fields__:
         value = getattr(node, name)
-        if name == "span" or value is None or value is False or value == ():
+        if name in ("span", "among") or value is None or value is False or value == ():
             continue
         if value is True and name != "value":
             scalars.append(name)
         elif isinstance(value, str):
-            if value or not name == "doc":
+            if value or name != "doc":
                 scalars.append(repr(value) if name in ("doc", "path") else value or '""')
         elif isinstance(value, int | float):
             scalars.append(repr(value))

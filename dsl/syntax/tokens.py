@@ -83,10 +83,11 @@ OPERATORS = sorted(
     reverse=True,
 )
 
-KEYWORDS = frozenset(
-    "begin while if for try return break continue function macro quote let local global const do struct module "
-    "baremodule using import export end else elseif catch finally true false nothing".split()
-)
+KEYWORDS = frozenset({
+    "begin", "while", "if", "for", "try", "return", "break", "continue", "function", "macro", "quote", "let", "local",
+    "global", "const", "do", "struct", "module", "baremodule", "using", "import", "export", "end", "else", "elseif",
+    "catch", "finally", "true", "false", "nothing",
+})  # fmt: skip
 
 
 def nameable(text: str) -> bool:
