@@ -168,6 +168,15 @@ PAGES: dict[str, Page] = {
         "f(1) = 2",
         "f(x) = 2",
     ),
+    "E0115": _page(
+        """
+            A line is so long that no person has written it. Programs that write programs can break lines after an
+            operator or a comma.
+        """,
+        'dsl.loads("x = " + "1 + " * 500_000 + "1")',
+        'dsl.loads("x = " + "1 +\\n" * 10 + "1")',
+        python=True,
+    ),
     # ------------------------------------------------------------ E02 names and types
     "E0201": _page(
         """
@@ -241,6 +250,20 @@ PAGES: dict[str, Page] = {
             f(1.0, 3)
         """,
     ),
+    "E0205": _page(
+        """
+            A type was expected, as behind `::`, and something else stands there: a name that is no type, or a type
+            with the wrong number of parameters.
+        """,
+        """
+            f(x::sin) = x
+            f(1.0)
+        """,
+        """
+            f(x::Float64) = x
+            f(1.0)
+        """,
+    ),
     # ------------------------------------------------------------ E03 calls and methods
     "E0301": _page(
         """
@@ -254,6 +277,61 @@ PAGES: dict[str, Page] = {
         """
             area(r::Float64, h::Float64) = r*h
             area(1.0, 2.0)
+        """,
+    ),
+    "E0302": _page(
+        """
+            Two methods fit a call, and neither is more specific than the other. Define one for exactly these types.
+        """,
+        """
+            f(x::Float64, y) = 1
+            f(x, y::Float64) = 2
+            f(1.0, 1.0)
+        """,
+        """
+            f(x::Float64, y) = 1
+            f(x, y::Float64) = 2
+            f(x::Float64, y::Float64) = 3
+            f(1.0, 1.0)
+        """,
+    ),
+    "E0303": _page(
+        """
+            A value that is no function is called like one. Two brackets side by side do not multiply.
+        """,
+        """
+            f(x) = (x - 1)(x + 2)
+            f(3.0)
+        """,
+        """
+            f(x) = (x - 1) * (x + 2)
+            f(3.0)
+        """,
+    ),
+    "E0304": _page(
+        """
+            A function has no keyword argument of this name.
+        """,
+        """
+            scale(x; by = 2.0) = x*by
+            scale(1.0; times = 3.0)
+        """,
+        """
+            scale(x; by = 2.0) = x*by
+            scale(1.0; by = 3.0)
+        """,
+    ),
+    "E0305": _page(
+        """
+            A keyword argument without a default was not given.
+        """,
+        """
+            scale(x; by) = x*by
+            scale(1.0)
+        """,
+        """
+            scale(x; by) = x*by
+            scale(1.0; by = 3.0)
         """,
     ),
     # ------------------------------------------------------------ E04 raised while a program runs
@@ -443,6 +521,21 @@ PAGES: dict[str, Page] = {
             f(x) = (x, x^2)
             gradient(x -> f(x)[2], 3.0)
         """,
+    ),
+    "E0503": _page(
+        """
+            Forward mode uses a rule given by a pullback by transposing it, which needs a pullback that is linear in
+            the cotangent. One that clips it, as a hook may, is not: give an `frule`, or use reverse mode.
+        """,
+        """
+            m = dsl.loads("f(x) = hook(c -> clamp(c, -1.0, 1.0), x^2)", mode="forward")
+            m.eval("f'(3.0)")
+        """,
+        """
+            m = dsl.loads("f(x) = hook(c -> clamp(c, -1.0, 1.0), x^2)", mode="reverse")
+            m.eval("f'(3.0)")
+        """,
+        python=True,
     ),
     "E0504": _page(
         """
