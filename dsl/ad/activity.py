@@ -143,8 +143,9 @@ class Activity:
                     return _where(op.args, params, useful) + _where(op.args, loop.results, useful)
                 return _where(op.args, loop.regions[0].params, useful)
             case "for":
-                inits = op.args[3:]
-                return _where(inits, op.regions[0].params[1:], useful) + _where(inits, op.results, useful)
+                inits, carried = op.args[3:], op.regions[0].params[1:]
+                results = _where(inits, op.results, useful) + _where(carried, op.results, useful)
+                return _where(inits, carried, useful) + results
             case "loop":
                 return _where(op.args, op.regions[0].params, useful)
             case "store" | "acc":

@@ -194,7 +194,6 @@ class Backward:
         if code is None:
             follow(False)()  # the only exit is in there
         elif any(self._does(op) for op in (leaver, *rest)):
-            came_by = self.b.prim("ge", code, self.b.i64(c.after[leaver]))
 
             def left() -> None:
                 if c.before[leaver] == entry:
@@ -203,7 +202,17 @@ class Backward:
                     inside = self.b.prim("ge", code, self.b.i64(c.before[leaver]))
                     self._arms(inside, follow(False), lambda: None, local)
 
-            self._arms(came_by, follow(True), left, local)
+            if self._falls(leaver):
+                came_by = self.b.prim("ge", code, self.b.i64(c.after[leaver]))
+                self._arms(came_by, follow(True), left, local)
+            else:
+                left()
+
+    def _falls(self, op: Op) -> bool:
+        """Whether control can go on behind an op that may leave."""
+        if op.name == "if":
+            return any(r.terminator.name == "yield" for r in op.regions)
+        return op.name == "for" or bool(self.plan.loop[op].breaks)
 
     def _leaver(self, op: Op, passed: bool) -> None:
         """The adjoint of an op that may leave, where it is known whether it was passed or left."""
