@@ -15,7 +15,8 @@ from dsl.types import BOOL, F64, I64, LeafType, Mem
 
 BOX = Mem((F64, I64))
 RUN = Mem((F64,))
-FLOATS = ("add", "sub", "mul")
+FLOATS = ("add", "sub", "mul", "div", "max")
+UNARY = ("neg", "abs", "sin", "sqrt")
 INTS = ("add", "sub", "mul")
 COMPARISONS = ("lt", "le", "gt", "eq")
 
@@ -85,6 +86,8 @@ class _Generator:
             scope.append(b.prim(self.rng.choice(COMPARISONS), *self.pick_all(b, scope, (t, t))))
         elif self.rng.random() < 0.2:
             scope.append(b.prim("select", *self.pick_all(b, scope, (BOOL, kind, kind))))
+        elif kind == F64 and self.rng.random() < 0.2:
+            scope.append(b.prim(self.rng.choice(UNARY), self.pick(b, scope, F64)))
         else:
             names = FLOATS if kind == F64 else INTS
             scope.append(b.prim(self.rng.choice(names), *self.pick_all(b, scope, (kind, kind))))
