@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder, known, made_by
-from dsl.passes.common import substitute
+from dsl.passes.common import info, substitute
 from dsl.passes.dce import carried
 from dsl.types import BOOL
 
@@ -80,6 +80,9 @@ class _Simplifier:
                 self.primitive(op, builder)
             elif op.name == "unpack":
                 self.unpack(op)
+            elif op.name == "same":
+                builder.span = op.span
+                self.same(op, builder)
             out.ops.append(op)
             self.visible.update(op.results)
         region.ops = out.ops
@@ -101,6 +104,14 @@ class _Simplifier:
         if packed and [a.type for a in packed.args] == [r.type for r in op.results]:
             for result, value in zip(op.results, packed.args, strict=True):
                 self.replace(result, value)
+
+    def same(self, op: Op, builder: Builder) -> None:
+        """One reference is the same as itself; what two ops made is not the same."""
+        x, y = op.args
+        if x is y:
+            self.replace(op.result, builder.bool(True))
+        elif _made(x) and _made(y):
+            self.replace(op.result, builder.bool(False))
 
     def control(self, op: Op) -> None:
         if op.name == "if":
@@ -178,3 +189,7 @@ class _Simplifier:
             op.results = [op.results[k] for k in kept]
             for end in breaks:
                 end.args = [end.args[k] for k in kept]
+
+
+def _made(value: Value) -> bool:
+    return isinstance(value.owner, Op) and info(value.owner).makes
