@@ -594,5 +594,3 @@ class _Parser:
             return float(token.text) if any(c in token.text for c in ".ean") else int(token.text)
         except ValueError:
             self.fail(f"{token.text} is no number", token)
-
-

@@ -213,6 +213,3 @@ class _Generator:
 
 def count_ops(program: Program) -> int:
     return sum(1 for fn in program.functions.values() for _ in fn.body.walk())
-
-
-

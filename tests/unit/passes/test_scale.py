@@ -28,7 +28,8 @@ def nested(n: int) -> str:
     for k in range(n):
         lines += [f"%k{k}: f64 = const {float(k)}", f"%q{k}: f64 = load %m[%0]", f"%s{k}: f64 = add %q{k}, %x"]
         lines += [f"store %m[%0], %s{k}", f"%t{k}: bool = gt %s{k}, %k{k}", f"if %t{k} {{"]
-        lines += [f"%l{k}: f64 = const {k + 5.0}", f"%u{k}: bool = gt %a, %l{k}", f"if %u{k} {{ break %s{k} }} else {{ yield }}"]
+        lines += [f"%l{k}: f64 = const {k + 5.0}", f"%u{k}: bool = gt %a, %l{k}"]
+        lines += [f"if %u{k} {{ break %s{k} }} else {{ yield }}"]
     lines += ["yield"] + ["} else { yield }", "yield"] * (n - 1) + ["} else { yield }"]
     lines += ["%b: f64 = load %m[%0]", "next %b", "}", "return %r", "}"]
     return "\n".join(lines)
