@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lark import Lark
+from lark import __version__ as lark_version
 from lark.exceptions import UnexpectedToken
 from lark.lexer import Lexer as LarkLexer
 
@@ -22,6 +23,7 @@ from dsl.syntax.layout import Layout
 from dsl.syntax.lexer import Lexer
 from dsl.syntax.reports import Reports
 from dsl.syntax.tokens import Terminal
+from dsl.userfiles import cache_folder
 
 # A virtual terminal that ends something is shown to people as what it mostly is.
 _SHOWN = {
@@ -32,6 +34,8 @@ _SHOWN = {
 _BLOCK_WORDS = frozenset({
     "IF", "WHILE", "FOR", "FUNCTION", "ANON_FUNCTION", "STRUCT", "MUTABLE", "ABSTRACT", "LET", "BEGIN", "DO",
 })  # fmt: skip
+# Where these were found before, what the grammar would say is mostly a consequence.
+_DERAILING = frozenset(["E0103", "E0105", "E0106", "E0109", "E0111"])
 
 
 def grammar_path() -> Path:
@@ -61,7 +65,12 @@ def make_lark(**options: Any) -> Lark:
 
 @cache
 def _lark() -> Lark:
-    return make_lark(transformer=Builder())
+    """The parser; its tables, which take a third of a second to make, are kept in the user's cache."""
+    folder = cache_folder()
+    if folder is None:
+        return make_lark(transformer=Builder())
+    # the file is checked by Lark against the grammar, the options and the versions, and made again if it is bad
+    return make_lark(transformer=Builder(), cache=str(folder / f"grammar-{lark_version}.tables"))
 
 
 # ---------------------------------------------------------------- public
@@ -69,14 +78,14 @@ def _lark() -> Lark:
 
 def parse_file(source: Source) -> ast.File:
     """The tree of a whole file. Raises a DslError, or DslErrors with all of them."""
-    statements, reports, _ = _read(source)
+    statements, reports = _read(source)
     reports.raise_all()
     return ast.File(documented(statements), span=Span(source, 0, len(source.text)))
 
 
 def parse_expression(source: Source) -> ast.Expr:
     """The tree of what is typed at a prompt: one expression or statement, or a Block of several."""
-    statements, reports, _ = _read(source)
+    statements, reports = _read(source)
     reports.raise_all()
     span = Span(source, 0, len(source.text))
     if not statements:
@@ -92,18 +101,17 @@ def is_incomplete(text: str) -> bool:
     lexer = Lexer(source, reports)
     try:
         tokens = lexer.run()
-        broken = bool(reports.errors)
         layout = Layout(source, tokens, reports)
         layout.run()
     except DslError:
         return False
-    return lexer.incomplete or (layout.incomplete and not broken)
+    return lexer.incomplete or layout.incomplete
 
 
 # ---------------------------------------------------------------- statements
 
 
-def _read(source: Source) -> tuple[list[ast.Node], Reports, bool]:
+def _read(source: Source) -> tuple[list[ast.Node], Reports]:
     reports = Reports()
     statements: list[ast.Node] = []
     try:
@@ -112,12 +120,12 @@ def _read(source: Source) -> tuple[list[ast.Node], Reports, bool]:
         for terminals in layout.run():
             if reports.full:
                 break
-            if not reports.has_between(terminals[0].span.start, terminals[-1].span.end):
+            if not reports.has_between(terminals[0].span.start, terminals[-1].span.end, _DERAILING):
                 statements += _parse_statement(terminals, reports)
     except DslError as e:
         reports.take(e)
-        return [], reports, False
-    return statements, reports, layout.incomplete
+        return [], reports
+    return statements, reports
 
 
 def _parse_statement(terminals: list[Terminal], reports: Reports) -> list[ast.Node]:
