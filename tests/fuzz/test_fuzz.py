@@ -18,18 +18,10 @@ from fuzzing.tree import Node  # noqa: E402
 
 
 @pytest.mark.slow
-def test_slice_of_the_campaign(tmp_path: Path) -> None:
-    command = [
-        str(ROOT / "tools" / "fuzz"),
-        "--programs",
-        "60",
-        "--seed",
-        "1",
-        "--time",
-        "50",
-        "--folder",
-        str(tmp_path),
-    ]
+@pytest.mark.parametrize("subject", [[], ["--ssa"]], ids=["text", "ssa"])
+def test_slice_of_the_campaign(subject: list[str], tmp_path: Path) -> None:
+    fuzz = str(ROOT / "tools" / "fuzz")
+    command = [fuzz, *subject, "--programs", "60", "--seed", "1", "--time", "25", "--folder", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     found = "\n".join(p.read_text() for p in sorted(tmp_path.iterdir())[:2])
     assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{found}"

@@ -17,11 +17,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from fuzzing.generate import numbered
-from fuzzing.reduce import reduce
-from fuzzing.tree import Node
+from fuzzing.subjects import SUBJECTS
 
 HERE = Path(__file__).resolve().parent
 PROCESSES = 2
@@ -38,6 +36,7 @@ class Finding:
 
 @dataclass
 class Campaign:
+    subject: str
     seed: int
     programs: int
     seconds: float
@@ -66,7 +65,7 @@ class Lane:
         c = self.campaign
         if self.next >= c.programs or c.late:
             return False
-        self.process = start_worker("check", c.seed, self.next, PROCESSES, c.programs, stderr=self.errors)
+        self.process = start_worker(c.subject, "check", c.seed, self.next, PROCESSES, c.programs, stderr=self.errors)
         self.since = time.monotonic()
         self.current = None
         return True
@@ -161,28 +160,36 @@ def show_progress(campaign: Campaign) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def whole_text(campaign: Campaign, number: int) -> str:
+    subject = SUBJECTS[campaign.subject]
+    return subject.show(subject.make(campaign.seed, number))
+
+
 def reduced(campaign: Campaign, finding: Finding, seconds: int) -> str:
     """The program of a finding, made small; a crash or a hang is tried in a process of its own each time."""
     if finding.kind not in ("crash", "hang"):
-        process = start_worker("reduce", campaign.seed, finding.number, seconds)
+        process = start_worker(campaign.subject, "reduce", campaign.seed, finding.number, seconds)
         out, _ = process.communicate(timeout=seconds + 120)
         if process.returncode == 0:
             message = json.loads(out.splitlines()[-1])
             finding.detail = message["detail"]
             return str(message["program"])
-        return str(numbered(campaign.seed, finding.number))
+        return whole_text(campaign, finding.number)
 
-    def fails(candidate: Node) -> bool:
-        process = start_worker("one", campaign.seed, finding.number, stdin=subprocess.PIPE)
+    subject = SUBJECTS[campaign.subject]
+
+    def fails(candidate: Any) -> bool:
+        process = start_worker(campaign.subject, "one", campaign.seed, finding.number, stdin=subprocess.PIPE)
         try:
-            process.communicate(str(candidate), timeout=campaign.patience)
+            process.communicate(subject.show(candidate), timeout=campaign.patience)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             return finding.kind == "hang"
         return finding.kind == "crash" and process.returncode != 0
 
-    return str(reduce(numbered(campaign.seed, finding.number), fails, seconds))
+    small = subject.reduce(subject.make(campaign.seed, finding.number), fails, seconds)
+    return subject.show(small)
 
 
 def save(campaign: Campaign, folder: Path, reduction: int) -> None:
@@ -192,11 +199,9 @@ def save(campaign: Campaign, folder: Path, reduction: int) -> None:
         seen[finding.kind, finding.what] += 1
         first = seen[finding.kind, finding.what] <= 2
         finding.text = (
-            reduced(campaign, finding, reduction)
-            if reduction and first
-            else str(numbered(campaign.seed, finding.number))
+            reduced(campaign, finding, reduction) if reduction and first else whole_text(campaign, finding.number)
         )
-        path = folder / f"{campaign.seed}-{finding.number}.dfl"
+        path = folder / f"{campaign.seed}-{finding.number}.{SUBJECTS[campaign.subject].suffix}"
         comment = "\n".join(f"# {line}" for line in f"{finding.kind}: {finding.what}\n{finding.detail}".splitlines())
         path.write_text(f"{comment}\n{finding.text}\n", encoding="utf-8")
     for (kind, what), count in seen.most_common():
@@ -206,6 +211,7 @@ def save(campaign: Campaign, folder: Path, reduction: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/fuzz", description="Random programs, run in every way, must agree.")
+    parser.add_argument("--ssa", action="store_true", help="programs in SSA form instead of text")
     parser.add_argument("--programs", type=int, default=200, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
     parser.add_argument("--time", type=float, default=float("inf"), metavar="SECONDS", help="stop after this time")
@@ -216,10 +222,10 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("fuzz-findings"), help="where findings are saved")
     parser.add_argument("--show", type=int, metavar="NUMBER", help="print a program of this seed, and no more")
     args = parser.parse_args()
+    campaign = Campaign("ssa" if args.ssa else "text", args.seed, args.programs, args.time, args.patience)
     if args.show is not None:
-        print(numbered(args.seed, args.show))
+        print(whole_text(campaign, args.show))
         return 0
-    campaign = Campaign(args.seed, args.programs, args.time, args.patience)
     run(campaign)
     took = time.monotonic() - campaign.started
     print(f"\nfuzz: {campaign.done} programs with seed {args.seed} in {took:.0f} s, {len(campaign.findings)} findings")

@@ -548,11 +548,6 @@ class Generator:
         return Node("F", " + ".join(f"{{{k}}}" for k in range(len(parts))), parts)
 
 
-def numbered(seed: int, number: int) -> Node:
-    """A program of a campaign."""
-    return program(Random(f"{seed}/{number}"))
-
-
 def program(random: Random) -> Node:
     generator = Generator(random)
     definitions = [stmt(text) for text in PRELUDE]

@@ -10,15 +10,8 @@ import json
 import sys
 from typing import Any
 
-from fuzzing.check import Failure, check
-from fuzzing.generate import numbered
-from fuzzing.reduce import reduce
-from fuzzing.tree import Node
-
-
-def second_order(number: int) -> bool:
-    """Second derivatives are compared for one program in four."""
-    return number % 4 == 0
+from fuzzing.agree import Failure
+from fuzzing.subjects import SUBJECTS, Subject
 
 
 def say(**line: Any) -> None:
@@ -26,30 +19,33 @@ def say(**line: Any) -> None:
 
 
 def main(args: list[str]) -> None:
-    """`check SEED FIRST STEP END`, or `one SEED NUMBER` for a program on stdin, or `reduce SEED NUMBER SECONDS`."""
+    """`SUBJECT check SEED FIRST STEP END`, or `SUBJECT one SEED NUMBER` for a program on standard input, or
+    `SUBJECT reduce SEED NUMBER SECONDS`."""
     faulthandler.enable()
     sys.setrecursionlimit(20_000)
-    command, seed, *rest = args[0], *map(int, args[1:])
+    subject, command, (seed, *rest) = SUBJECTS[args[0]], args[1], [int(a) for a in args[2:]]
     if command == "check":
         first, step, end = rest
         for number in range(first, end, step):
             say(start=number)
-            report(number, check(str(numbered(seed, number)), second_order(number)))
+            report(number, subject.check(subject.make(seed, number), number))
     elif command == "one":
-        report(rest[0], check(sys.stdin.read(), second_order(rest[0])))
+        report(rest[0], subject.check(subject.read(sys.stdin.read()), rest[0]))
     elif command == "reduce":
-        number, seconds = rest
-        node = numbered(seed, number)
-        failure = check(str(node), second_order(number))
-        assert failure is not None
+        make_small(subject, seed, *rest)
 
-        def fails(candidate: Node) -> bool:
-            found = check(str(candidate), second_order(number))
-            return found is not None and (found.kind, found.what) == (failure.kind, failure.what)
 
-        small = reduce(node, fails, seconds)
-        last = check(str(small), second_order(number))
-        say(number=number, program=str(small), detail=str(last))
+def make_small(subject: Subject, seed: int, number: int, seconds: int) -> None:
+    program = subject.make(seed, number)
+    failure = subject.check(program, number)
+    assert failure is not None
+
+    def fails(candidate: Any) -> bool:
+        found = subject.check(candidate, number)
+        return found is not None and (found.kind, found.what) == (failure.kind, failure.what)
+
+    small = subject.reduce(program, fails, seconds)
+    say(number=number, program=subject.show(small), detail=str(subject.check(small, number)))
 
 
 def report(number: int, failure: Failure | None) -> None:
