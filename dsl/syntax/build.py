@@ -130,7 +130,7 @@ class Builder:
 
     def juxtaposed(self, c: list[Child]) -> ast.Node:
         factors = c[::2]
-        return ast.Call(ast.Name("*", span=c[1].span), tuple(factors), infix=True, span=_span(c))
+        return ast.Call(ast.Name("*", span=_span(c)), tuple(factors), infix=True, span=_span(c))
 
     def power(self, c: list[Child]) -> ast.Node:
         return _binary(c[1], c[0], c[2])

@@ -756,7 +756,7 @@ class Layout:
         self._end_head()
 
     def _finish(self, eof: Raw) -> None:
-        self.incomplete = len(self.stack) > 1 or self._last() in _CONTINUES
+        self.incomplete = not self.reports.errors and (len(self.stack) > 1 or self._last() in _CONTINUES)
         if len(self.stack) == 1:
             self._close_tails()
             self._flush()

@@ -84,8 +84,8 @@ class Reports:
     def full(self) -> bool:
         return len(self.errors) >= MAX_ERRORS
 
-    def has_between(self, start: int, end: int) -> bool:
-        return any(start <= e.span.start <= end for e in self.errors)
+    def has_between(self, start: int, end: int, codes: frozenset[str] | None = None) -> bool:
+        return any(start <= e.span.start <= end and (codes is None or e.code in codes) for e in self.errors)
 
     def raise_all(self) -> None:
         """Raise what was found, in the order of the text; nothing if all is well."""
