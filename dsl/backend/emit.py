@@ -48,6 +48,7 @@ class EmittedUnit:
     operands: int               # words for operands in the context
     stack_reserve: int          # bytes that a recursive function leaves free
     allocates: bool             # `dfl.new` and `dfl.release` are there
+    size: int                   # how many ops it was made of
 
     @property
     def direct(self) -> bool:
@@ -95,10 +96,10 @@ class UnitEmitter:
             *bodies,
         ]
         operands = max((len(site.types) for site in self.sites), default=0)
-        values = sum(1 for fn in self.functions for _ in fn.body.walk())
+        size = sum(1 for fn in self.functions for _ in fn.body.walk())
         unit = EmittedUnit(
             self.root.name, "", root, tuple(self.sites), tuple(self.prints), tuple(self.externals), operands,
-            _STACK_RESERVE + _FRAME_A_VALUE * values, allocates,
+            _STACK_RESERVE + _FRAME_A_VALUE * size, allocates, size,
         )  # fmt: skip
         if not unit.direct:
             parts.append(_entry(root))

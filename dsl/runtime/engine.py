@@ -15,6 +15,9 @@ from dsl.ir.core import Program
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
 
 
+MOST_OPTIMISED = 20_000  # ops: what is larger is compiled at level 0, since LLVM takes time quadratic in its size
+
+
 def compile_unit(program: Program, root: str, opt_level: int = 3, *, lines: bool = True) -> Unit:
     """The unit of a function. `lines`: with line tables (they do not change the code)."""
     return Unit(emit(program, root, lines=lines), opt_level)
@@ -25,7 +28,7 @@ class Unit:
 
     def __init__(self, emitted: EmittedUnit, opt_level: int) -> None:
         self.emitted = emitted
-        self.opt_level = opt_level
+        self.opt_level = opt_level if emitted.size <= MOST_OPTIMISED else 0
         self._boundary: Boundary | None = None
 
     def call(self, args: Sequence[Any], out: Out | None = None) -> list[Any]:
