@@ -143,7 +143,7 @@ class Through:
 
     def _run(self, context: Any, here: int, args: bytes, results: Any, out: Out) -> None:
         raised: list[BaseException] = []
-        if self.unit.prints:
+        if self._printer is not None:
             context[Context.PRINT] = ctypes.cast(self._printer, ctypes.c_void_p).value
             self._running[here] = (out, raised)
         try:

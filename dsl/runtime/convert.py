@@ -180,20 +180,18 @@ def _leaves_of_each(values: Sequence[Any], types: Sequence[LangType]) -> list[An
 
 
 def _number(value: Any, type: Prim) -> list[Any]:
+    if type == NOTHING:
+        return []
+    if type in (SYMBOL, STRING):
+        return [intern(str(value))]
+    if isinstance(value, str) or (type == BOOLEAN and value not in (True, False)):
+        raise error("E0602", f"{value!r} is no {type}")
     try:
-        if type == FLOAT64:
-            return [float(value)]
-        if type == FLOAT32:
-            return [round_to_f32(float(value))]
-        if type == BOOLEAN:
-            return [bool(value)]
-        if type == INT64:
-            return [_int64(value)]
-        if type in (SYMBOL, STRING):
-            return [intern(str(value))]
-    except (TypeError, ValueError) as e:
+        return [_NUMBERS[type](value)]
+    except DslError:
+        raise
+    except (TypeError, ValueError, OverflowError) as e:
         raise error("E0602", f"{value!r} is no {type}") from e
-    return []
 
 
 def _int64(value: Any) -> int:
@@ -203,6 +201,11 @@ def _int64(value: Any) -> int:
     if not -(1 << 63) <= number < 1 << 63:
         raise error("E0408", f"{number} does not fit into an Int64")
     return number
+
+
+_NUMBERS: dict[Prim, Callable[[Any], Any]] = {
+    FLOAT64: float, FLOAT32: lambda x: round_to_f32(float(x)), INT64: _int64, BOOLEAN: bool,
+}  # fmt: skip
 
 
 def _items(value: Any, count: int, type: LangType) -> Sequence[Any]:

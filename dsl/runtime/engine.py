@@ -14,7 +14,6 @@ from dsl.backend.listing import assembly_of, function_of
 from dsl.ir.core import Program
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
 
-
 MOST_OPTIMISED = 20_000  # ops: what is larger is compiled at level 0, since LLVM takes time quadratic in its size
 
 
