@@ -167,7 +167,7 @@ class Program:
 
 
 class RegionBuilder:
-    """Appends ops to a region. `span` is given to every op made from now on. (`dsl.ops.Builder` adds the primitives.)"""
+    """Appends ops to a region. `span` is given to every op made from then on. (`dsl.ops.Builder` has primitives.)"""
 
     def __init__(self, region: Region, span: Span = NO_SPAN) -> None:
         self.region = region

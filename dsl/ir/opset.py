@@ -5,6 +5,8 @@ unchecked: lowering emits `check` ops before them. All memory is zero (false, nu
 top-level call ends, and is never freed before.
 """
 
+# ruff: noqa: E501  (the table has one op a line)
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
