@@ -26,6 +26,9 @@ class DslError(Exception):
         self.span = span
         self.hint = hint
         self.notes = notes
+        if isinstance(self, SyntaxError):
+            shown: Any = self
+            shown.msg = self.render()  # what Python shows of a SyntaxError that nobody catches
 
     def __str__(self) -> str:
         return self.render()
@@ -43,19 +46,23 @@ class DslError(Exception):
         return "\n".join(lines)
 
 
-class DslErrors(DslError):
+class DslErrors(DslError, SyntaxError):
     """Several independent errors of one file (a parse reports all of them). Attributes are the first one's."""
 
     def __init__(self, errors: list[DslError]) -> None:
         first = errors[0]
-        super().__init__(first.code, first.message, first.span, first.hint, first.notes)
         self.errors = errors
+        super().__init__(first.code, first.message, first.span, first.hint, first.notes)
 
     def render(self) -> str:
         return "\n\n".join(e.render() for e in self.errors)
 
     def __reduce__(self) -> Any:
         return type(self), (self.errors,)
+
+
+class DslWarning(UserWarning):
+    """The program is right, but perhaps not what was meant."""
 
 
 class PerformanceWarning(UserWarning):
@@ -71,6 +78,7 @@ _PYTHON_BASES: dict[str, type[Exception]] = {
     "OutOfMemoryError": MemoryError,
 }  # fmt: skip
 _classes: dict[str, type[DslError]] = {}
+_SHOWN_WIDTH = 200
 
 
 def _class_of(kind: str) -> type[DslError]:
@@ -98,11 +106,22 @@ def _excerpt(span: Span) -> list[str]:
         return []
     line, col = span.source.line_col(span.start)
     text = span.source.line_text(line).expandtabs(1)
-    width = max(1, min(span.end - span.start, len(text) - col + 1))
+    text, before = _window(text, col - 1)
+    width = max(1, min(span.end - span.start, len(text) - before))
     number = str(line)
     margin = " " * len(number)
     return [
         f"{margin}--> {span.source.name}:{line}:{col}",
         f"{number} | {text}",
-        f"{margin} | {' ' * (col - 1)}{'^' * width}",
+        f"{margin} | {' ' * before}{'^' * width}",
     ]
+
+
+def _window(text: str, at: int) -> tuple[str, int]:
+    """What is shown of a line: all of it, or of a very long one what surrounds a position; and the position there."""
+    if len(text) <= _SHOWN_WIDTH:
+        return text, at
+    start = max(0, min(at - _SHOWN_WIDTH // 2, len(text) - _SHOWN_WIDTH))
+    head = "…" if start else ""
+    tail = "…" if start + _SHOWN_WIDTH < len(text) else ""
+    return head + text[start : start + _SHOWN_WIDTH] + tail, at - start + len(head)

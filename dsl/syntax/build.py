@@ -152,7 +152,7 @@ class Builder:
         operators = [op.value for op in c[1::2]]
         dotted = [op.startswith(".") for op in operators]
         if any(dotted) and not all(dotted):
-            fail("comparisons with and without dots cannot be chained", _span(c), "join them with `.&&` or parentheses")
+            fail("comparisons with and without dots cannot be chained", _span(c), "write two comparisons")
         names = tuple(op[1:] if dot else op for op, dot in zip(operators, dotted, strict=True))
         return ast.Compare(names, tuple(c[::2]), any(dotted), span=_span(c))
 

@@ -55,7 +55,6 @@ class Context:
     head: bool = False  # a block whose condition, signature or iterators are still being read
     iterates: bool = False  # commas separate iterators: the head of a `for`, a generator
     awaits_in: bool = False  # the next `in` or `=` belongs to an iterator
-    after_else: bool = False  # an `if` right behind an `else`
     open: list[str] = field(default_factory=list)
 
 
@@ -75,6 +74,7 @@ class Layout:
         self.incomplete = False
         self.suspect: Context | None = None  # a block closed by an `end` that stands further to the left
         self.matlab_end: Raw | None = None
+        self.else_if: Raw | None = None  # an `if` right behind an `else`
         self.closed = _matched_brackets(tokens)
 
     # ------------------------------------------------------------ driver
@@ -301,7 +301,7 @@ class Layout:
         else:
             self._error(
                 "E0107", f"an operator, a comma or a new line is missing between {_quoted(shown)} and "
-                f"{_quoted(_token_shown(token))}", token, _neighbour_hint(token),
+                f"{_quoted(_token_shown(token))}", token, _neighbour_hint(left, token),
             )  # fmt: skip
         if self.top.kind in ("top", "block"):
             self._end_statement()
@@ -333,8 +333,6 @@ class Layout:
         elif text == "mutable" and following.text == "struct":
             self.at += 1
             self._open_block(token, "mutable")
-        elif text == "else" and following.text == "if":
-            self._emit("NAME", token)
         else:
             if text in RESERVED_NAMES:
                 right = RESERVED_NAMES[text]
@@ -646,9 +644,10 @@ class Layout:
         terminal = _BLOCKS.get(word, "BEGIN")
         if word == "function" and self._is_anonymous():
             terminal = "ANON_FUNCTION"
-        after_else = word == "if" and self._last() == "THEN" and self.at > 0 and self.tokens[self.at - 1].text == "else"
+        if word == "if" and self.at > 0 and self.tokens[self.at - 1].text == "else":
+            self.else_if = token
         self._emit(terminal, token)
-        self._push(Context("block", token, word, head=True, after_else=after_else))
+        self._push(Context("block", token, word, head=True))
         if word == "for":
             self.top.iterates = self.top.awaits_in = True
         if terminal == "BEGIN":
@@ -773,8 +772,9 @@ class Layout:
 
     def _unclosed_block(self, context: Context) -> None:
         hint, note = "an `end` is missing", None
-        if any(c.after_else for c in self.stack):
-            hint = "`else if` opens a second `if`, with an `end` of its own; `elseif` does not"
+        if self.else_if is not None and self.else_if.start > context.opener.start:
+            hint = "write `elseif`: `else if` opens a second `if`, which needs an `end` of its own"
+            note = ("this `if` is closed by an `end` that was meant for another block", self.else_if)
         elif self.matlab_end is not None:
             hint = f"a block is closed by `end`, not by `{self.matlab_end.text}`"
         elif self.suspect is not None and self.suspect.opener.start > context.opener.start:
@@ -820,7 +820,9 @@ def _quoted(text: str) -> str:
     return f"`{text}`"
 
 
-def _neighbour_hint(token: Raw) -> str:
+def _neighbour_hint(left: Terminal, token: Raw) -> str:
+    if left.type == "NUMBER" and token.kind == "name":
+        return f"to multiply write `{left.span.text}{token.text}` or `{left.span.text} * {token.text}`"
     if token.kind == "text_start":
         return "text is joined with `*` or written into the string with `$`"
     return ""
