@@ -1,7 +1,8 @@
 """Random programs in SSA form, for the layers below lowering: passes, differentiation, interpreter, native code.
 
 They reach shapes that no source text is lowered to: exits at any depth, memory carried round loops and chosen at run
-time, recursion that shares memory. Each has a function `f` of two f64 and one i64 to one f64.
+time, recursion that shares memory. Each has a function `f` of two f64 and one i64 to one f64,
+and a function `g` of a memory, a f64 and an i64.
 """
 
 from __future__ import annotations
@@ -304,6 +305,7 @@ class Generator:
             ]
             results = tuple(self.random.choice((F64, F64, CELLS, I64)) for _ in range(self.random.randint(1, 2)))
             self.helpers.append(self.function(f"h{k}", params, results, self.random.choice((4, 8)), fuel))
+        self.helpers.append(self.function("g", [CELLS, F64, I64], (F64,), self.random.choice((3, 6, 10)), False))
         self.function("f", [F64, F64, I64], (F64,), self.random.choice((5, 10, 18)), False)
         return self.program
 
