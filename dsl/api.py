@@ -152,7 +152,7 @@ class Module:
             driver.session.load(print_expressions=self._show)
         self._driver = driver
         self._compiled: dict[tuple[Any, ...], Compiled] = {}
-        self._helpers: dict[str, Function] = {}
+        self._functions: dict[str, Function] = {}
 
     # -- names
     @property
@@ -182,8 +182,15 @@ class Module:
                 hint = f"it defines {', '.join(names) or 'nothing'}"
                 raise error("E0201", f"the module defines no {name}", hint=hint)
             wanted = alike[0]
-        found = self._session.value_of(wanted)
-        return self.value(Result(found.type, found.leaves))
+        found = self._session.globals.get(wanted)
+        return self._function(wanted) if found is None else self.value(Result(found.type, found.leaves))
+
+    def _function(self, name: str) -> Function:
+        """A function of the file, a struct or a built-in function, as a value."""
+        made = self._functions.get(name)
+        if made is None:
+            made = self._functions[name] = Function(self, self._session.value_of(name).type)
+        return made
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -220,7 +227,7 @@ class Module:
         """More of the program: definitions, statements, and expressions, whose values are printed if `show`."""
         file = self._driver.parse(Source(name, text))
         self._compiled.clear()
-        self._helpers.clear()
+        self._functions.clear()
         with self._driver.timings.stage("load"):
             self._session.define(file, print_expressions=show)
 
@@ -263,15 +270,15 @@ class Module:
         """A call of a value of type `callee`, lowered."""
         return self._driver.lower(lambda: self._session.value_call_entry(callee, tuple(types), tuple(keywords)))
 
-    def builtin(self, name: str) -> Function:
-        """A function that the language has, as a value."""
-        return Function(self, self._session.value_of(name).type)
+    def builtin(self, name: str, args: Sequence[Any], mode: Mode | None) -> Any:
+        """The value of a call of a function that the language has."""
+        return self.value(self.apply(self._function(name), args, {}, mode))
 
     def transform(self, text: str, fn: Function) -> Function:
         """What a function of the language, given by its text, makes of `fn`."""
-        helper = self._helpers.get(text)
+        helper = self._functions.get(text)
         if helper is None:
-            helper = self._helpers[text] = self.eval(text)
+            helper = self._functions[text] = self.eval(text)
         made: Function = helper(fn)
         made.mode = fn.mode
         return made
@@ -362,8 +369,7 @@ def gradient(fn: Function, *args: Any, zeros: bool = False, mode: Mode | None = 
     """The gradient of a real function: a tuple, one entry an argument. None stands where nothing can influence the
     result; with `zeros`, zeros of the argument's shape."""
     f = _function(fn)
-    m = f.module
-    entries: tuple[Any, ...] = m.value(m.apply(m.builtin("gradient"), (f, *args), {}, mode or f.mode))
+    entries: tuple[Any, ...] = f.module.builtin("gradient", (f, *args), mode or f.mode)
     return tuple(with_zeros(e, a) for e, a in zip(entries, args, strict=True)) if zeros else entries
 
 
@@ -400,14 +406,14 @@ def hvp(fn: Function, x: Any, v: Any, *, mode: Mode | None = None) -> Any:
 def jvp(fn: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """(value, tangent) at `primals` in the direction `tangents`."""
     f = _function(fn)
-    push = f.module.value(f.module.apply(f.module.builtin("pushforward"), (f, *primals), {}))
+    push = f.module.builtin("pushforward", (f, *primals), f.mode)
     return f(*primals), push(*tangents)
 
 
 def vjp(fn: Function, *primals: Any) -> tuple[Any, Function]:
     """The value, and the function from a cotangent to those of the arguments; it may be kept and called again."""
     f = _function(fn)
-    value, back = f.module.value(f.module.apply(f.module.builtin("pullback"), (f, *primals), {}))
+    value, back = f.module.builtin("pullback", (f, *primals), f.mode)
     return value, back
 
 

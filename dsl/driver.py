@@ -110,7 +110,7 @@ class Driver:
         self.options = options
         self.timings = Timings()
         self.out = out
-        self.session = Session(source, self.parse, self.evaluate, out=out, read=read_source)
+        self.session = Session(source, self.parse, self.evaluate, read=read_source)
 
     def parse_expression(self, source: Source) -> Expr:
         with deep_recursion(), self.timings.stage("parse"):
