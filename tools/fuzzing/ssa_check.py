@@ -5,7 +5,7 @@ Also compared: what runs before any pass with what runs after all of them, and e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dsl.ad import expand
@@ -137,12 +137,12 @@ class Compiled:
         self.program = p
         self.units = {f"O{level}": compile_unit(p, name, level) for level in native}
 
-    def values(self, point: tuple[float, ...]) -> dict[str, Any]:
+    def values(self, point: Sequence[float]) -> dict[str, Any]:
         found = {"interpreter": tuple(run(self.program, self.name, list(point), lambda text: None))}
         found |= {level: tuple(unit.call(point)) for level, unit in self.units.items()}
         return found
 
-    def unoptimised(self, point: tuple[float, ...]) -> tuple[Any, ...]:
+    def unoptimised(self, point: Sequence[float]) -> tuple[Any, ...]:
         return tuple(run(self.raw, self.name, list(point), lambda text: None))
 
 

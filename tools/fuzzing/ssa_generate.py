@@ -50,7 +50,8 @@ class Generator:
         self.budget = 0
         self.helpers: list[Function] = []
         self.results: tuple[LeafType, ...] = (F64,)
-        self.loops = 2
+        self.loops = 2  # how many loops may still be nested
+        self.fuel: list[Value] = []  # of the loops around, innermost last
 
     def pick(self, frame: Frame, type: LeafType, b: Builder) -> Value:
         found = frame.values.get(type, [])
@@ -196,8 +197,7 @@ class Generator:
 
     def carried(self, frame: Frame, types: list[LeafType], b: Builder) -> list[Value]:
         """Values for the next iteration of the innermost loop. The first is its fuel, which it alone counts."""
-        fuel = frame.values[I64][frame.values[I64].index(self.fuel[-1])]
-        return [fuel, *self.ending(frame, types[1:], b)]
+        return [self.fuel[-1], *self.ending(frame, types[1:], b)]
 
     def types(self) -> list[LeafType]:
         return [self.random.choice((F64, F64, F64, I64, CELLS)) for _ in range(self.random.randint(0, 3))]
@@ -206,7 +206,7 @@ class Generator:
         types = self.types()
         condition = self.condition(frame, b)
         may_leave = self.random.random() < 0.45
-        left = []
+        left: list[bool] = []
 
         def arm(t: Builder) -> None:
             inner = frame.inner()
@@ -238,8 +238,6 @@ class Generator:
         frame.add(*b.op("for", (b.i64(low), top, b.i64(step), *inits), types, (region,)).results)
         self.loops += 1
 
-    fuel: list[Value]
-
     def loop(self, frame: Frame, b: Builder) -> None:
         """With fuel: the first carried value counts the iterations down."""
         self.loops -= 1
@@ -256,10 +254,10 @@ class Generator:
         body.if_(empty, (), lambda t: t.break_(*last), lambda t: t.yield_())
         left = body.prim("sub", region.params[0], body.i64(1))
         inner.add(left)
-        self.fuel = [*getattr(self, "fuel", []), left]
+        self.fuel.append(left)
         self.ops(inner, body, 5)
         body.next_(*self.carried(inner, carried, body))
-        self.fuel = self.fuel[:-1]
+        self.fuel.pop()
         frame.add(*b.op("loop", (b.i64(self.random.randint(0, 5)), *inits), results, (region,)).results)
         self.loops += 1
 
@@ -300,9 +298,10 @@ class Generator:
     def whole(self) -> Program:
         for k in range(self.random.choice((0, 1, 2))):
             fuel = self.random.random() < 0.4
-            params = ([I64] if fuel else []) + [
-                self.random.choice((F64, F64, I64, CELLS, NESTED)) for _ in range(self.random.randint(1, 3))
-            ]
+            count = self.random.randint(1, 3)
+            params: list[LeafType] = [self.random.choice((F64, F64, I64, CELLS, NESTED)) for _ in range(count)]
+            if fuel:
+                params.insert(0, I64)
             results = tuple(self.random.choice((F64, F64, CELLS, I64)) for _ in range(self.random.randint(1, 2)))
             self.helpers.append(self.function(f"h{k}", params, results, self.random.choice((4, 8)), fuel))
         self.helpers.append(self.function("g", [CELLS, F64, I64], (F64,), self.random.choice((3, 6, 10)), False))
