@@ -40,11 +40,11 @@ def _module(text: str, level: int) -> Iterator[llvm.ModuleRef]:
     with _lock:
         machine = _machine(level)
         context = llvm.create_context()
-        module = llvm.parse_assembly(text, context)
+        # the layout must be known before loads and stores are read, for their alignment
+        target = f'target datalayout = "{machine.target_data}"\ntarget triple = "{machine.triple}"\n'
+        module = llvm.parse_assembly(target + text, context)
         try:
             module.verify()
-            module.triple = machine.triple
-            module.data_layout = str(machine.target_data)
             if level:
                 passes = _pass_builder(level).getModulePassManager()
                 passes.run(module, _pass_builder(level))
