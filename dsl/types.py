@@ -252,6 +252,25 @@ class RangeType:
 
 
 @dataclass(frozen=True, slots=True)
+class IterType:
+    """What `enumerate`, `zip`, `keys`, `values`, `pairs`, `reverse` give: iterated only. Leaves: its items' leaves."""
+
+    kind: str
+    items: tuple[LangType, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind.capitalize()}{{{', '.join(map(str, self.items))}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjType:
+    """What a pullback keeps. One leaf `obj`; never seen by the user but as a captured value."""
+
+    def __str__(self) -> str:
+        return "Tape"
+
+
+@dataclass(frozen=True, slots=True)
 class Bottom:
     """The type of an expression that never gives a value (a call that always raises)."""
 
@@ -262,7 +281,8 @@ class Bottom:
 BOTTOM = Bottom()
 LangType: TypeAlias = (
     Prim | SymbolLit | StringLit | Irrational | TypeValue | FnType | VariantType | TupleType | NamedTupleType
-    | StructType | RefType | VectorType | StaticDictType | DictType | OptionalType | RangeType | Bottom
+    | StructType | RefType | VectorType | StaticDictType | DictType | OptionalType | RangeType | IterType | ObjType
+    | Bottom
 )  # fmt: skip
 
 _PRIM_LEAVES: dict[str, tuple[LeafType, ...]] = {
@@ -292,7 +312,7 @@ def leaves(t: LangType) -> tuple[LeafType, ...]:
             return (I64, *(leaf for a in t.alternatives for leaf in leaves(a)))
         case StructType(mutable=True) | RefType() | VectorType() | StaticDictType():
             return (Mem(record_leaves(t)),)
-        case TupleType() | NamedTupleType() | StructType():
+        case TupleType() | NamedTupleType() | StructType() | IterType():
             return tuple(leaf for item in t.items for leaf in leaves(item))
         case DictType():
             return (Mem((*leaves(t.key), *leaves(t.value))), Mem((I64,)))
@@ -301,6 +321,8 @@ def leaves(t: LangType) -> tuple[LeafType, ...]:
         case RangeType():
             (item,) = leaves(t.item)
             return (item, item, I64)
+        case ObjType():
+            return (OBJ,)
         case _:
             return ()
 

@@ -52,8 +52,16 @@ CODES: dict[str, Code] = _table(
     Code("E0202", "TypeError", "types do not join where control flow meets"),
     Code("E0203", "TypeError", "a condition is not a Bool"),
     Code("E0204", "TypeError", "types or specialisations grow without bound"),
+    Code("E0205", "TypeError", "a type was expected"),
+    Code("E0206", "MethodError", "a value cannot be converted to a type"),
+    Code("E0207", "FieldError", "a value has no such field"),
+    Code("E0208", "ErrorException", "something that is fixed is assigned to"),
     # ------------------------------------------------------------ E03 calls and methods
     Code("E0301", "MethodError", "no method fits these argument types"),
+    Code("E0302", "MethodError", "a call is ambiguous"),
+    Code("E0303", "MethodError", "what is called is no function"),
+    Code("E0304", "MethodError", "there is no such keyword argument"),
+    Code("E0305", "UndefKeywordError", "a keyword argument is missing"),
     # ------------------------------------------------------------ E04 raised while a program runs
     Code("E0401", "DomainError", "an argument is outside a function's domain"),
     Code("E0402", "BoundsError", "an index is out of bounds"),
@@ -71,6 +79,7 @@ CODES: dict[str, Code] = _table(
     Code("E0502", "NonRealOutput", "the gradient of a result that is not real"),
     Code("E0503", "ArgumentError", "this cannot be differentiated in forward mode"),
     Code("E0504", "ArgumentError", "the order of differentiation grows without bound"),
+    Code("E0505", "ArgumentError", "a derivative rule gives something else than it should"),
     # ------------------------------------------------------------ E06 files and Python values
     Code("E0601", "ArgumentError", "a file cannot be read"),
     Code("E0602", "TypeError", "a Python value has no counterpart in the language"),

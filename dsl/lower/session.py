@@ -1,11 +1,11 @@
 """A session: one source text (and what it includes), its definitions, its globals, and entries made from it.
 
 What the driver gives
-    Session(source, parse, evaluate, *, out=None, read=None)
+    Session(source, parse, evaluate, *, read=None, library=())
+        library: Sources of the standard library, `stdlib_sources()` by default
         parse(Source) -> ast.File                 `dsl.syntax.parse_file`
         evaluate(entry) -> list of leaf values    compiles or interprets an entry without parameters and runs it
-        read(path) -> Source                      for `include` (default: `dsl.syntax.files.read_source`'s result is
-                                                  handed in by the driver)
+        read(path) -> Source                      for `include`: `dsl.syntax.read_source`
 What the driver gets
     session.load(print_expressions=False)         runs the top level in order: globals, constants, loops. A bare
                                                   expression is skipped; with print_expressions it is evaluated and
@@ -35,3 +35,215 @@ Entry
 
 All errors are DslErrors. Lowering leaves a session as it was when it fails.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dsl.lower.builtins.all  # noqa: F401 - fills the table of built-in functions
+from dsl.diagnostics import DslError, Source, Span, error
+from dsl.ir.core import Program
+from dsl.lower import toplevel
+from dsl.lower.builtins.registry import BUILTINS
+from dsl.lower.builtins.text import template
+from dsl.lower.calls import call_value, ir_name, spec_of_callee
+from dsl.lower.declarations import GenericFunction, Global, Method, Namespace, StructDecl
+from dsl.lower.frame import Frame
+from dsl.lower.lowering import expr
+from dsl.lower.names import global_value, name_value
+from dsl.lower.scopes import FunctionScope, analyse
+from dsl.lower.sites import Sites
+from dsl.lower.specialise import Unit
+from dsl.lower.values import Val, show_type, split
+from dsl.syntax import ast
+from dsl.types import LangType, leaves
+
+MAX_ROUNDS = 60  # lowerings of one entry until the types of its memory settle; each widens something
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A root function with everything that it needs. See the top of this module."""
+
+    program: Program
+    name: str
+    arg_types: tuple[LangType, ...]
+    result: LangType
+    globals: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+def stdlib_sources() -> list[Source]:
+    """The files of the standard library, in the order of their names."""
+    folder = Path(__file__).resolve().parent.parent / "stdlib"
+    return [Source(f"<{p.name}>", p.read_text("utf-8")) for p in sorted(folder.glob("*.dfl"))]
+
+
+class Session:
+    def __init__(
+        self,
+        source: Source,
+        parse: Callable[[Source], ast.File],
+        evaluate: Callable[[Entry], Sequence[Any]],
+        *,
+        read: Callable[[str], Source] | None = None,
+        library: Sequence[Source] | None = None,
+    ) -> None:
+        self.source = source
+        self.parse = parse
+        self.evaluate = evaluate
+        self.read = read
+        self.sites = Sites()
+        self.closure_methods: dict[tuple[FunctionScope, object], Method] = {}
+        self.template = template
+        self._builtins: dict[str, GenericFunction] = {}
+        self.base = Namespace(None, self.builtin)
+        self.namespace = Namespace(self.base, self.builtin)
+        for lib in stdlib_sources() if library is None else library:
+            toplevel.declare(self, self.base, parse(lib).statements)
+
+    # ------------------------------------------------------------ names
+    def builtin(self, name: str) -> GenericFunction | None:
+        """The built-in function of a name, with the methods that were added to it in this session."""
+        if name not in self._builtins and name in BUILTINS:
+            self._builtins[name] = GenericFunction(name, self.base, BUILTINS[name])
+        return self._builtins.get(name) or self.base.functions.get(name)
+
+    def builtin_names(self) -> list[str]:
+        return [*BUILTINS, *self.base.functions]
+
+    @property
+    def globals(self) -> dict[str, Global]:
+        return self.namespace.globals
+
+    @property
+    def structs(self) -> dict[str, StructDecl]:
+        return {n: t for n, t in self.namespace.types.items() if isinstance(t, StructDecl)}
+
+    def functions(self) -> list[str]:
+        return [*self.namespace.functions, *self.structs]
+
+    def doc(self, name: str) -> str:
+        declared = self.namespace.type(name)
+        if isinstance(declared, StructDecl):
+            return declared.doc
+        fn = self.namespace.function(name)
+        return "" if fn is None else fn.doc
+
+    def value_of(self, name: str, span: Span | None = None) -> Global:
+        """A global, or the value of a function or type by its name."""
+        found = self.namespace.global_(name)
+        if found is not None:
+            return found
+        entry = self._entry(name, (), lambda f, _: name_value(f, name, span or f.span))
+        return Global(entry.result, ())
+
+    # ------------------------------------------------------------ the top level
+    def load(self, print_expressions: bool = False) -> None:
+        self.define(self.parse(self.source), print_expressions)
+
+    def define(self, file: ast.File, print_expressions: bool = True) -> None:
+        toplevel.run(self, file.statements, print_expressions)
+
+    # ------------------------------------------------------------ entries
+    def call_entry(
+        self, name: str, arg_types: Sequence[LangType], keywords: Sequence[tuple[str, LangType]] = ()
+    ) -> Entry:
+        """`name(args…; keywords…)` for arguments of these types."""
+        names = [k for k, _ in keywords]
+
+        def call(f: Frame, args: list[Val]) -> Val:
+            n = len(args) - len(names)
+            return call_value(f, name_value(f, name, f.span), args[:n], dict(zip(names, args[n:], strict=True)), f.span)
+
+        return self._entry(name, [*arg_types, *(t for _, t in keywords)], call)
+
+    def value_call_entry(
+        self, callee: LangType, arg_types: Sequence[LangType], keywords: Sequence[tuple[str, LangType]] = ()
+    ) -> Entry:
+        """A call of a function value: its leaves come first, then those of the arguments."""
+        names = [k for k, _ in keywords]
+
+        def call(f: Frame, args: list[Val]) -> Val:
+            n = len(args) - len(names)
+            return call_value(f, args[0], args[1:n], dict(zip(names, args[n:], strict=True)), f.span)
+
+        stem = getattr(callee, "name", "call")
+        return self._entry(stem, [callee, *arg_types, *(t for _, t in keywords)], call)
+
+    def eval_entry(self, e: ast.Expr) -> Entry:
+        """An expression as a function without parameters."""
+        scope = analyse(e, (), e)
+        return self._entry("eval", (), lambda f, _: expr(f, e), scope, e.span)
+
+    def code_entry(self, e: ast.Expr) -> Entry:
+        """The outermost call of an expression as a function of its arguments, for a look at its code."""
+        while isinstance(e, ast.Block) and len(e.statements) == 1:
+            e = e.statements[0]
+        if not isinstance(e, ast.Call):
+            return self.eval_entry(e)
+        parts = (e.fn, *(a.value if isinstance(a, ast.Splat) else a for a in e.args), *(k.value for k in e.keywords))
+        if any(isinstance(a, ast.Splat) for a in e.args):
+            return self.eval_entry(e)
+        types = [self.eval_entry(p).result for p in parts]
+        n = 1 + len(e.args)
+        keywords = [(k.name, t) for k, t in zip(e.keywords, types[n:], strict=True)]
+        return self.value_call_entry(types[0], types[1:n], keywords)
+
+    def _entry(
+        self,
+        stem: str,
+        arg_types: Sequence[LangType],
+        value: Callable[[Frame, list[Val]], Val],
+        scope: FunctionScope | None = None,
+        span: Span | None = None,
+    ) -> Entry:
+        """Lower until the element types of all memory have settled."""
+        names = [f"x{k + 1}" for k in range(len(arg_types))]
+        span = span or Span(self.source, 0, 0)
+        scope = scope or FunctionScope(None, ast.Nothing(), 0)
+
+        def lower(f: Frame, args: list[Val]) -> None:
+            f.declare_boxes(scope)
+            f.leave(value(f, args), f.span)
+
+        for _ in range(MAX_ROUNDS):
+            self.sites.dirty = False
+            unit = Unit(self, self.sites)
+            arg_types = [self.sites.refresh(t) for t in arg_types]
+            spec = unit.specialise(
+                ("entry", stem), ("entry", stem, span.source.name, span.start, span.end), owner="entry",
+                stem=ir_name(stem), title=stem, span=span, namespace=self.namespace, scope=scope,
+                params=list(zip(arg_types, names, strict=True)), lower=lower,
+            )  # fmt: skip
+            if not self.sites.dirty:
+                break
+        else:
+            raise error("E0204", "the element types of memory grow without bound", span)
+        root = _forwarded(unit.program, spec.name)
+        program = unit.reachable(root)
+        used = {op.attrs["name"] for fn in program.functions.values() for op in fn.body.walk() if op.name == "global"}
+        return Entry(program, root, tuple(arg_types), spec.result, {n: self._leaves_of(n) for n in sorted(used)})
+
+    def _leaves_of(self, name: str) -> tuple[Any, ...]:
+        found = self.namespace.global_(name)
+        assert found is not None
+        return found.leaves
+
+
+def _forwarded(program: Program, name: str) -> str:
+    """Where a root only calls a function with its own parameters, that function is the root."""
+    fn = program.functions[name]
+    ops = fn.body.ops
+    if len(ops) == 2 and ops[0].name == "call" and ops[1].name == "return":
+        same = ops[0].args == fn.params and ops[1].args == ops[0].results
+        if same:
+            return str(ops[0].attrs["fn"])
+    return name
+
+
+__all__ = [
+    "DslError", "Entry", "Global", "Mapping", "Session", "global_value", "leaves", "show_type", "spec_of_callee", "split",
+]  # fmt: skip

@@ -563,8 +563,8 @@ def _positional(signature: ast.Call) -> tuple[ast.Param, ...]:
 def _method_name(fn: ast.Expr) -> tuple[str, ast.Param | None, tuple[ast.TypeVar, ...]]:
     if isinstance(fn, ast.Name):
         return fn.id, None, ()
-    if isinstance(fn, ast.Field):  # Base.sin
-        return fn.name, None, ()
+    if isinstance(fn, ast.Field):  # Base.sin: kept, since it adds to that function and makes no new one
+        return f"{fn.value.id}.{fn.name}" if isinstance(fn.value, ast.Name) else fn.name, None, ()
     if isinstance(fn, ast.Typed):  # (m::Affine)(x)
         callee = _parameter(fn)
         return callee.name, callee, ()

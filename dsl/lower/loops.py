@@ -1,0 +1,443 @@
+"""Iteration: `for` statements, and `for_each`, the one way in which anything is gone through.
+
+A counted loop (`for` of the IR) is used where the number of iterations is fixed on entry and nothing leaves the loop;
+otherwise a `loop`, whose exits are terminators. Tuples are unrolled, so their items may have different types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from dsl.diagnostics import error
+from dsl.ir.core import Value
+from dsl.lower.calls import ClosureCode, call_name
+from dsl.lower.control import branch, run_loop
+from dsl.lower.expressions import condition, generator_scope, literal_int
+from dsl.lower.frame import Frame, Loop, Slot
+from dsl.lower.lowering import assign_target, expr, handles
+from dsl.lower.scopes import Scope, Var, children
+from dsl.lower.values import UNIT, Val, items_of, named_val, show_type, split, tuple_val
+from dsl.syntax import ast
+from dsl.types import (
+    FLOAT64, I64, INT64, DictType, FnType, IterType, NamedTupleType, OptionalType, RangeType, StaticDictType, StringLit,
+    SymbolLit, TupleType, VectorType,
+)  # fmt: skip
+
+Body = Callable[[Val], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a loop is to be made: its variables, the statement it belongs to, and whether something may leave it."""
+
+    key: object
+    assigned: Sequence[Var]
+    statement: object
+    exits: bool
+
+    def inner(self, part: object) -> Plan:
+        return Plan((self.key, part), self.assigned, self.statement, self.exits)
+
+
+# ---------------------------------------------------------------- statements
+
+
+@handles(ast.While)
+def lower_while(f: Frame, node: ast.While, want: bool) -> Val:
+    outer, scope = f.scope, f.scope.children[id(node)]
+    forever = isinstance(node.cond, ast.Bool) and node.cond.value
+
+    def body(loop: Loop, _: Sequence[Value]) -> None:
+        f.scope = scope
+        try:
+            f.declare_boxes(scope)
+            if not forever:
+                _while_condition(f, node, loop)
+            expr(f, node.body, False)
+        finally:
+            f.scope = outer
+
+    run_loop(f, id(node), scope.assigned, body, statement=node)
+    return UNIT
+
+
+def _while_condition(f: Frame, node: ast.While, loop: Loop) -> None:
+    cond, holds, fails = condition(f, node.cond)
+    if cond.known is True:
+        f.env.update(holds)
+        return
+    if cond.known is False:
+        f.break_from(loop)
+    branch(f, cond.leaf, lambda: UNIT, lambda: f.break_from(loop), False, (holds, fails))
+
+
+@handles(ast.For)
+def lower_for(f: Frame, node: ast.For, want: bool) -> Val:
+    _nest(f, node, f.scope, list(node.iterators), leaves_loop(node.body))
+    return UNIT
+
+
+def _nest(f: Frame, node: ast.For, outer: Scope, iterators: list[ast.Iterator_], exits: bool) -> None:
+    """The loops of a `for`, the first iterator outermost."""
+    it, rest = iterators[0], iterators[1:]
+    scope = outer.children[id(it)]
+
+    def body(item: Val) -> None:
+        f.scope = scope
+        try:
+            f.declare_boxes(scope)
+            assign_target(f, it.target, item, it.target.span)
+            if rest:
+                _nest(f, node, scope, rest, exits)
+            else:
+                expr(f, node.body, False)
+        finally:
+            f.scope = outer
+
+    f.at(it)
+    for_each(f, iterable(f, it.iterable), Plan(id(it), list(scope.assigned), node, exits), body)
+
+
+def iterable(f: Frame, node: ast.Expr) -> Val:
+    """What is gone through. A range of integers that stands in the loop's head needs no length."""
+    if isinstance(node, ast.Range):
+        step = 1 if node.step is None else literal_int(node.step)
+        if step:
+            start, stop = expr(f, node.start), expr(f, node.stop)
+            if start.type == stop.type == INT64:
+                f.at(node)
+                return Val(IterType("counted", (INT64, INT64, INT64)), (start.leaf, stop.leaf, f.b.i64(step)))
+            f.at(node)
+            args = [start, stop] if node.step is None else [start, Val(INT64, (f.b.i64(step),), step), stop]
+            return call_name(f, ":", args, node.span)
+    return expr(f, node)
+
+
+def leaves_loop(body: ast.Node) -> bool:
+    """Whether a body has a `break` of its loop or a `return` of its function."""
+    work: list[tuple[ast.Node, bool]] = [(body, True)]
+    while work:
+        node, own = work.pop()
+        match node:
+            case ast.Return():
+                return True
+            case ast.Break():
+                if own:
+                    return True
+            case ast.Lambda() | ast.FunctionDef() | ast.Comprehension():
+                continue
+            case ast.For() | ast.While():
+                own = False
+        work += [(child, own) for child in children(node)]
+    return False
+
+
+# ---------------------------------------------------------------- any iterable
+
+
+def for_each(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    """Lower `body` for each item of a value."""
+    match over.type:
+        case IterType():
+            _ITERATORS[over.type.kind](f, over, plan, body)
+        case RangeType():
+            _over_range(f, over, plan, body)
+        case TupleType() | NamedTupleType():
+            unroll(f, items_of(over), plan, body)
+        case VectorType():
+            _over_vector(f, over, plan, body)
+        case DictType():
+            _over_dict(f, over, plan, body, lambda k, v: named_val(("first", "second"), (k, v)))
+        case StaticDictType():
+            unroll(f, [named_val(("first", "second"), p) for p in static_items(f, over)], plan, body)
+        case FnType() if generator_scope(over.type) is not None:
+            _over_generator(f, over, plan, body)
+        case _ if over.type in (INT64, FLOAT64):
+            unroll(f, [over], plan, body)
+        case _:
+            hint = "it may be nothing: test `=== nothing` first" if isinstance(over.type, OptionalType) else ""
+            raise error("E0301", f"a {show_type(over.type)} cannot be iterated", f.span, hint=hint)
+
+
+def unroll(f: Frame, items: Iterable[Val], plan: Plan, body: Body) -> None:
+    """One copy of the body for each item; blocks that can be left where the body has `break` or `continue`."""
+    items = list(items)
+    if not isinstance(plan.statement, ast.Node):
+        for item in items:
+            body(item)
+        return
+
+    def all_items(outer: Loop, _: Sequence[Value]) -> None:
+        for k, item in enumerate(items):
+            one = plan.inner(k)
+            run_loop(f, one.key, plan.assigned, lambda loop, _, item=item: body(item), statement=plan.statement, once=True)  # type: ignore[misc]
+
+    if plan.exits or _continues(plan.statement):
+        run_loop(f, plan.key, plan.assigned, all_items, statement=plan.statement, once=True)
+    else:
+        for item in items:
+            body(item)
+
+
+def _continues(node: ast.Node) -> bool:
+    return isinstance(node, ast.Continue) or any(map(_continues, children(node)))
+
+
+def count_up(f: Frame, n: Value, plan: Plan, body: Callable[[Value], None]) -> None:
+    """`body(k)` for k = 0 … n-1."""
+    counted(f, f.b.i64(0), f.b.prim("sub", n, f.b.i64(1)), f.b.i64(1), plan, body)
+
+
+def counted(f: Frame, lo: Value, hi: Value, step: Value, plan: Plan, body: Callable[[Value], None]) -> None:
+    """`body(i)` for i = lo, lo+step, … up to hi; the step is a constant other than 0."""
+    if not plan.exits:
+        run_loop(f, plan.key, plan.assigned, lambda _, own: body(own[0]), statement=plan.statement,
+                 counted=(lo, hi, step))  # fmt: skip
+        return
+    n = range_length(f, lo, step, hi)
+
+    def iteration(loop: Loop, own: Sequence[Value]) -> None:
+        more = f.b.prim("lt", own[0], n)
+        branch(f, more, lambda: UNIT, lambda: f.break_from(loop), False)
+        body(f.b.prim("add", lo, f.b.prim("mul", own[0], step)))
+
+    run_loop(f, plan.key, plan.assigned, iteration, statement=plan.statement, extra=[(f.b.i64(0), "k")],
+             advance=lambda own: [f.b.prim("add", own[0], f.b.i64(1))])  # fmt: skip
+
+
+def range_length(f: Frame, lo: Value, step: Value, hi: Value) -> Value:
+    """How many integers there are from lo to hi by a step other than 0."""
+    zero, one = f.b.i64(0), f.b.i64(1)
+    n = f.b.prim("add", f.b.prim("ifld", f.b.prim("sub", hi, lo), step), one)
+    return f.b.prim("max", n, zero)
+
+
+def _over_counted(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    lo, hi, step = over.leaves
+    counted(f, lo, hi, step, plan, lambda i: body(Val(INT64, (i,))))
+
+
+def _over_range(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    assert isinstance(over.type, RangeType)
+    count_up(f, over.leaves[2], plan, lambda k: body(range_item(f, over, k)))
+
+
+def range_item(f: Frame, r: Val, k: Value) -> Val:
+    """Item k (from 0) of a range."""
+    assert isinstance(r.type, RangeType)
+    start, step, _ = r.leaves
+    if r.type.item != INT64:
+        k = f.number(Val(INT64, (k,)), r.type.item).leaf
+    return Val(r.type.item, (f.b.prim("add", start, f.b.prim("mul", k, step)),))
+
+
+def while_index(f: Frame, length: Callable[[], Value], plan: Plan, body: Callable[[Value], None]) -> None:
+    """`body(k)` for k = 0, 1, … while k is less than a length that may change."""
+
+    def iteration(loop: Loop, own: Sequence[Value]) -> None:
+        more = f.b.prim("lt", own[0], length())
+        branch(f, more, lambda: UNIT, lambda: f.break_from(loop), False)
+        body(own[0])
+
+    run_loop(f, plan.key, plan.assigned, iteration, statement=plan.statement, extra=[(f.b.i64(0), "k")],
+             advance=lambda own: [f.b.prim("add", own[0], f.b.i64(1))])  # fmt: skip
+
+
+def _length(f: Frame, mem: Value) -> Value:
+    return f.b.op("len", (mem,), (I64,)).result
+
+
+def _over_vector(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    mem = over.leaf
+    (item,) = f.current(over.type)
+    while_index(f, lambda: _length(f, mem), plan, lambda k: body(f.load(mem, k, item)))
+
+
+def _over_dict(f: Frame, over: Val, plan: Plan, body: Body, pick: Callable[[Val, Val], Val]) -> None:
+    entries = over.leaves[0]
+    key, value = f.current(over.type)
+
+    def entry(k: Value) -> None:
+        both = f.load(entries, k, TupleType((key, value)))
+        body(pick(*items_of(both)))
+
+    while_index(f, lambda: _length(f, entries), plan, entry)
+
+
+def static_items(f: Frame, d: Val) -> list[tuple[Val, Val]]:
+    """Keys and values of a static Dict."""
+    assert isinstance(d.type, StaticDictType)
+    values = items_of(f.load(d.leaf, 0, TupleType(f.current(d.type))))
+    return [(static_key(f, k), v) for k, v in zip(d.type.keys, values, strict=True)]
+
+
+def static_key(f: Frame, key: str | int | StringLit) -> Val:
+    if isinstance(key, str):
+        return Val(SymbolLit(key))
+    return Val(key) if isinstance(key, StringLit) else Val(INT64, (f.b.i64(key),), key)
+
+
+# ---------------------------------------------------------------- generators
+
+
+def _over_generator(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    """The iterators of a generator as nested loops; its captures are in sight in it, ours in the body."""
+    assert isinstance(over.type, FnType) and isinstance(over.type.key, ClosureCode)
+    code = over.type.key
+    (scope,) = code.functions
+    node = scope.node
+    assert isinstance(node, ast.Comprehension)
+    captured = dict(zip(code.captures(), (Slot(v) for v in items_of(over)), strict=True))
+    ours = {v: f.env.get(v) for v in captured}
+    outer = f.scope, f.types, f.namespace
+
+    def enter() -> None:
+        f.scope, f.types, f.namespace = scope, dict(code.types), code.namespace
+        f.env.update(captured)
+
+    def leave() -> None:
+        f.scope, f.types, f.namespace = outer
+        for var, slot in ours.items():
+            if slot is None:
+                f.env.pop(var, None)
+            else:
+                f.env[var] = slot
+
+    def consume(innermost: Scope) -> None:
+        f.scope = innermost
+        value = expr(f, node.body)
+        leave()
+        body(value)
+        enter()
+
+    enter()
+    f.declare_boxes(scope)
+    try:
+        _generator_nest(f, node, scope, list(node.iterators), plan, consume)
+    finally:
+        leave()
+
+
+def _generator_nest(
+    f: Frame, node: ast.Comprehension, outer: Scope, iterators: list[ast.Iterator_], plan: Plan,
+    consume: Callable[[Scope], None],
+) -> None:  # fmt: skip
+    it, rest = iterators[0], iterators[1:]
+    scope = outer.children[id(it)]
+
+    def chosen() -> Val:
+        consume(scope)
+        return UNIT
+
+    def body(item: Val) -> None:
+        f.scope = scope
+        f.declare_boxes(scope)
+        assign_target(f, it.target, item, it.target.span)
+        if rest:
+            _generator_nest(f, node, scope, rest, plan, consume)
+        elif node.condition is not None:
+            cond, holds, _ = condition(f, node.condition)
+            branch(f, cond.leaf, chosen, lambda: UNIT, False, (holds, ()))
+        else:
+            consume(scope)
+        f.scope = outer
+
+    f.scope = outer
+    over = iterable(f, it.iterable)
+    for_each(f, over, Plan((plan.key, id(it)), [*plan.assigned, *scope.assigned], plan.statement, plan.exits), body)
+
+
+# ---------------------------------------------------------------- enumerate, zip and their like
+
+
+def _parts(over: Val) -> list[Val]:
+    assert isinstance(over.type, IterType)
+    return list(split(over.leaves, over.type.items))
+
+
+def _over_enumerate(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    (inner,) = _parts(over)
+    if isinstance(inner.type, TupleType | NamedTupleType | StaticDictType):
+        items = items_of(inner) if not isinstance(inner.type, StaticDictType) else [v for _, v in static_items(f, inner)]
+        numbered = [tuple_val([Val(INT64, (f.b.i64(k + 1),), k + 1), v]) for k, v in enumerate(items)]
+        unroll(f, numbered, plan, body)
+        return
+    counter = Var("k", f.scope)
+    f.env[counter] = Slot(Val(INT64, (f.b.i64(0),)))
+
+    def numbered_item(item: Val) -> None:
+        k = Val(INT64, (f.b.prim("add", f.env[counter].val.leaf, f.b.i64(1)),))
+        f.env[counter] = Slot(k)
+        body(tuple_val([k, item]))
+
+    for_each(f, inner, Plan((plan.key, "enumerate"), [*plan.assigned, counter], plan.statement, plan.exits), numbered_item)
+    f.env.pop(counter, None)
+
+
+def _over_zip(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    parts = _parts(over)
+    if all(isinstance(p.type, TupleType) for p in parts):
+        unroll(f, [tuple_val(row) for row in zip(*map(items_of, parts), strict=False)], plan, body)
+        return
+    for p in parts:
+        if not isinstance(p.type, TupleType | RangeType | VectorType | IterType):
+            raise error("E0301", f"zip of a {show_type(p.type)} is not supported", f.span)
+
+    def length() -> Value:
+        lengths = [call_name(f, "length", [p]).leaf for p in parts]
+        n = lengths[0]
+        for other in lengths[1:]:
+            n = f.b.prim("min", n, other)
+        return n
+
+    def row(k: Value) -> None:
+        body(tuple_val([item_at(f, p, k) for p in parts]))
+
+    while_index(f, length, plan, row)
+
+
+def item_at(f: Frame, over: Val, k: Value) -> Val:
+    """Item k (from 0, in range) of something with an order."""
+    if isinstance(over.type, IterType) and over.type.kind == "counted":
+        lo, _, step = over.leaves
+        return Val(INT64, (f.b.prim("add", lo, f.b.prim("mul", k, step)),))
+    if isinstance(over.type, RangeType):
+        return range_item(f, over, k)
+    if isinstance(over.type, VectorType):
+        return f.load(over.leaf, k, f.current(over.type)[0])
+    return call_name(f, "getindex", [over, Val(INT64, (f.b.prim("add", k, f.b.i64(1)),))])
+
+
+def _over_pairs(pick: Callable[[Val, Val], Val]) -> Callable[[Frame, Val, Plan, Body], None]:
+    def over_pairs(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+        (d,) = _parts(over)
+        if isinstance(d.type, StaticDictType):
+            unroll(f, [pick(k, v) for k, v in static_items(f, d)], plan, body)
+        elif isinstance(d.type, NamedTupleType):
+            named = zip(d.type.names, items_of(d), strict=True)
+            unroll(f, [pick(Val(SymbolLit(n)), v) for n, v in named], plan, body)
+        elif isinstance(d.type, DictType):
+            _over_dict(f, d, plan, body, pick)
+        else:
+            _over_enumerate(f, over, plan, lambda kv: body(pick(*items_of(kv))))
+
+    return over_pairs
+
+
+def _over_reversed(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    (inner,) = _parts(over)
+    n = call_name(f, "length", [inner]).leaf
+    last = f.b.prim("sub", n, f.b.i64(1))
+    count_up(f, n, plan, lambda k: body(item_at(f, inner, f.b.prim("sub", last, k))))
+
+
+_ITERATORS: dict[str, Callable[[Frame, Val, Plan, Body], None]] = {
+    "counted": _over_counted,
+    "enumerate": _over_enumerate,
+    "zip": _over_zip,
+    "pairs": _over_pairs(lambda k, v: named_val(("first", "second"), (k, v))),
+    "keys": _over_pairs(lambda k, v: k),
+    "values": _over_pairs(lambda k, v: v),
+    "reversed": _over_reversed,
+}

@@ -1,0 +1,94 @@
+"""What a name means as a value: a local variable, a global, a function, a type, a constant."""
+
+from __future__ import annotations
+
+import math
+
+from dsl.diagnostics import Span, error
+from dsl.lower.calls import closure
+from dsl.lower.declarations import Global, StructDecl
+from dsl.lower.frame import Frame
+from dsl.lower.lowering import handles
+from dsl.lower.patterns import ABSTRACTS, CONCRETE, GenericP, Pattern, TupleP
+from dsl.lower.suggest import did_you_mean
+from dsl.lower.values import UNIT, Val, fn_val, type_val
+from dsl.ops import Builder
+from dsl.syntax import ast
+from dsl.types import F32, F64, FLOAT32, FLOAT64, Irrational, Scalar, leaves
+
+_FLOAT_CONSTANTS = {"Inf": math.inf, "NaN": math.nan, "Inf64": math.inf, "NaN64": math.nan}
+_FLOAT32_CONSTANTS = {"Inf32": math.inf, "NaN32": math.nan}
+_GENERIC_TYPES: dict[str, Pattern] = {
+    "Tuple": TupleP((), ABSTRACTS["Any"]), "Vector": GenericP("Vector"), "Ref": GenericP("Ref"), "Dict": GenericP("Dict"),
+}  # fmt: skip
+CONSTANTS = ("π", "pi", "ℯ", "nothing", *_FLOAT_CONSTANTS, *_FLOAT32_CONSTANTS)
+
+
+@handles(ast.Name)
+def lower_name(f: Frame, node: ast.Name, want: bool) -> Val:
+    return name_value(f, node.id, node.span)
+
+
+def name_value(f: Frame, name: str, span: Span) -> Val:
+    var = f.scope.lookup(name)
+    if var is not None:
+        if var.functions:
+            return closure(f, var.functions, name, span)
+        return f.read(var, span)
+    name = name.removeprefix("Base.")
+    if name in f.types:
+        return type_val(f.types[name])
+    found = f.namespace.global_(name)
+    if found is not None:
+        return global_value(f.b, name, found)
+    value = _declared(f, name)
+    if value is not None:
+        return value
+    if name == "im":
+        raise error("E0901", "complex numbers (im) are not supported yet", span)
+    known = [*_visible(f), *f.namespace.names(), *f.unit.session.builtin_names(), *CONSTANTS]
+    raise error("E0201", f"{name} is not defined", span, hint=did_you_mean(name, known))
+
+
+def _declared(f: Frame, name: str) -> Val | None:
+    declared = f.namespace.type(name)
+    if isinstance(declared, StructDecl):
+        return fn_val(declared, name)
+    if declared is not None:
+        return type_val(declared)  # type: ignore[arg-type]
+    if name in CONSTANTS and name not in f.namespace.functions:
+        return _constant(f, name)
+    function = f.namespace.function(name)
+    if function is not None:
+        return fn_val(function, name)
+    for table in (CONCRETE, ABSTRACTS, _GENERIC_TYPES):
+        if name in table:
+            return type_val(table[name])  # type: ignore[arg-type]
+    return None
+
+
+def _constant(f: Frame, name: str) -> Val:
+    if name in ("π", "pi", "ℯ"):
+        return Val(Irrational("ℯ" if name == "ℯ" else "π"))
+    if name in _FLOAT_CONSTANTS:
+        return Val(FLOAT64, (f.b.const(_FLOAT_CONSTANTS[name], F64),))
+    if name in _FLOAT32_CONSTANTS:
+        return Val(FLOAT32, (f.b.const(_FLOAT32_CONSTANTS[name], F32),))
+    return UNIT
+
+
+def _visible(f: Frame) -> list[str]:
+    return [name for scope in f.scope.chain() for name in scope.names]
+
+
+def global_value(b: Builder, name: str, g: Global) -> Val:
+    """A top-level value: its numbers as constants, its memory by name."""
+    types = leaves(g.type)
+    values = []
+    for k, (t, leaf) in enumerate(zip(types, g.leaves, strict=True)):
+        if isinstance(t, Scalar):
+            values.append(b.const(leaf, t))
+        else:
+            values.append(b.op("global", (), (t,), name=name, index=k).result)
+    known = g.leaves[0] if g.const and types and isinstance(g.leaves[0], int) and len(types) == 1 else None
+    return Val(g.type, tuple(values), known)

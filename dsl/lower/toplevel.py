@@ -1,0 +1,142 @@
+"""The top level of a file: declarations first, then the statements in order.
+
+Functions and types of a file are known to all of it, whatever their order. Every other statement becomes an entry that
+is run once: the globals that it assigns come in as variables and go out as results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dsl.diagnostics import error
+from dsl.lower import declare as declarations
+from dsl.lower.calls import call_name, closure
+from dsl.lower.declarations import Global, Namespace
+from dsl.lower.frame import Frame
+from dsl.lower.lowering import expr
+from dsl.lower.names import global_value
+from dsl.lower.scopes import Var, analyse, assigned_names, children, target_names
+from dsl.lower.values import UNIT, Val, tuple_val
+from dsl.syntax import ast
+from dsl.types import BOOLEAN, NOTHING, TupleType
+from dsl.types import leaves as leaves_of
+
+if TYPE_CHECKING:
+    from dsl.lower.session import Session
+
+DECLARATIONS = (ast.FunctionDef, ast.StructDef, ast.AbstractDef, ast.Import)
+_EFFECTS = (ast.Assign, ast.OpAssign, ast.For, ast.While, ast.If, ast.Const, ast.Local, ast.Let, ast.MacroCall)
+
+
+def declare(session: Session, namespace: Namespace, statements: Sequence[ast.Expr]) -> None:
+    """Enter the functions and types that statements declare."""
+    declarations.declare_all(session, namespace, [s for s in statements if isinstance(s, DECLARATIONS)])
+
+
+def run(session: Session, statements: Sequence[ast.Expr], print_expressions: bool) -> None:
+    """Declarations, then everything else in order."""
+    statements = _included(session, statements, ())
+    declare(session, session.namespace, statements)
+    for node in statements:
+        if isinstance(node, DECLARATIONS):
+            continue
+        shown = not _assigns(node)
+        if shown and not print_expressions:
+            continue
+        _run_statement(session, node, shown)
+
+
+def _included(session: Session, statements: Sequence[ast.Expr], inside: tuple[str, ...]) -> list[ast.Expr]:
+    out: list[ast.Expr] = []
+    for node in statements:
+        if not isinstance(node, ast.Include):
+            out.append(node)
+            continue
+        if session.read is None:
+            raise error("E0601", "include is not possible here", node.span)
+        if node.path in inside or len(inside) > 50:
+            raise error("E0601", f"{node.path} includes itself", node.span)
+        out += _included(session, session.parse(session.read(node.path)).statements, (*inside, node.path))
+    return out
+
+
+def _assigns(node: ast.Expr) -> bool:
+    """Whether a statement is more than an expression to look at."""
+    if isinstance(node, ast.MacroCall):
+        return False
+    if isinstance(node, ast.Block):
+        return any(_assigns(s) for s in node.statements)
+    return isinstance(node, _EFFECTS) and not isinstance(node, ast.Let)
+
+
+def _names(session: Session, node: ast.Expr) -> list[str]:
+    """The globals that a statement assigns: its own names, and in loops those that exist already."""
+    names = dict.fromkeys(assigned_names(node))
+    known = session.namespace.globals
+    work = list(children(node))
+    while work:
+        n = work.pop()
+        if isinstance(n, ast.Lambda | ast.FunctionDef | ast.Comprehension | ast.Let):
+            continue
+        if isinstance(n, ast.Assign | ast.OpAssign) and not n.dotted:
+            names.update(dict.fromkeys(t for t in target_names(n.target) if t in known))
+        work += children(n)
+    if isinstance(node, ast.Let):
+        return []
+    return list(names)
+
+
+def _is_definition(node: ast.Expr) -> bool:
+    """`f = x -> …`: the old value of f plays no part."""
+    node = node.assign if isinstance(node, ast.Const) else node
+    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
+
+
+def _run_statement(session: Session, node: ast.Expr, shown: bool) -> None:
+    names = _names(session, node)
+    known = session.namespace.globals
+    for name in names:
+        old = known.get(name)
+        if old is not None and old.const and not isinstance(node, ast.Const):
+            raise error("E0208", f"{name} is a constant", node.span, notes=((f"{name} is set here", old.span),))
+    preset = [] if _is_definition(node) else [n for n in names if n in known]
+    scope = analyse(node, (), node, preset)
+    for name in names:
+        scope.declare(name)
+
+    def lower(f: Frame, _: list[Val]) -> Val:
+        for name in preset:
+            f.assign(scope.names[name], global_value(f.b, name, known[name]), known[name].span)
+        value = expr(f, node, shown)
+        if shown:
+            if value.type != NOTHING:
+                call_name(f, "display", [value])
+            value = UNIT
+        return tuple_val([_final(f, scope.names[n], node) for n in names])
+
+    entry = session._entry("toplevel", (), lower, scope, node.span)
+    leaves = list(session.evaluate(entry))
+    assert isinstance(entry.result, TupleType)
+    at = 0
+    for name, t in zip(names, entry.result.items, strict=True):
+        assert isinstance(t, TupleType)
+        n = len(leaves_of(t))
+        part, at = leaves[at : at + n], at + n
+        if part[0]:
+            known[name] = Global(t.items[1], tuple(part[1:]), isinstance(node, ast.Const), node.span)
+
+
+def _final(f: Frame, var: Var, node: ast.Expr) -> Val:
+    """A variable's value at the end, with whether it has one."""
+    if var.functions:
+        return tuple_val([Val(BOOLEAN, (f.b.bool(True),)), closure(f, var.functions, var.name, node.span)])
+    slot = f.env.get(var)
+    if slot is None:
+        return tuple_val([Val(BOOLEAN, (f.b.bool(False),)), UNIT])
+    defined = slot.defined if slot.defined is not None else f.b.bool(True)
+    if slot.conflict is not None:
+        raise slot.conflict
+    value = f.load_box(slot.val, var.name) if var.boxed else slot.val
+    return tuple_val([Val(BOOLEAN, (defined,)), Val(value.type, value.leaves)])
+
