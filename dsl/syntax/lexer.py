@@ -11,8 +11,8 @@ import re
 import unicodedata
 
 from dsl.diagnostics import Source, Span, error
-from dsl.syntax.reports import Reports
-from dsl.syntax.tokens import BRACKETS, FOREIGN_OPERATORS, KEYWORDS, OPERATORS, Raw
+from dsl.syntax.reports import FOREIGN_OPERATORS, Reports
+from dsl.syntax.tokens import BRACKETS, KEYWORDS, OPERATORS, Raw
 
 _BLANK = re.compile(r"[ \t\r\f\v\u00a0\ufeff]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

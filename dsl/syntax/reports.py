@@ -18,6 +18,11 @@ FOREIGN_OPERATORS = {
     "$": ("`$` has a meaning inside strings only", ""),
     "`": ("there are no commands in backquotes", ""),
     "..": ("`..` is no operator", "a range is `1:n`, a splat `xs...`"),
+    "<<": ("there is no `<<`", "shift with `x * 2^n`"),
+    ">>": ("there is no `>>`", "shift with `x ÷ 2^n`"),
+    "**=": ("a power is written `^`", "as in `x ^= 2`"),
+    "&=": ("there is no `&=`", "write `a = a && b`"),
+    "|=": ("there is no `|=`", "write `a = a || b`"),
     ";;": ("`;;` is no operator", "one `;` separates statements and rows"),
 }
 
@@ -77,7 +82,7 @@ class Reports:
         return True
 
     def foreign_operator(self, op: str, span: Span) -> None:
-        message, hint = FOREIGN_OPERATORS.get(op) or FOREIGN_OPERATORS[op.rstrip("=")]
+        message, hint = FOREIGN_OPERATORS[op]
         self.add("E0102", message, span, hint)
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dsl.diagnostics import Span
+from dsl.syntax.reports import FOREIGN_OPERATORS
 
 
 class Raw(NamedTuple):
@@ -74,8 +75,7 @@ ROOTS = frozenset(["√", ".√"])
 SIMPLE = {"&&": "AND", "||": "OR", "=>": "PAIR", "<:": "SUBTYPE", "::": "DCOLON", "...": "SPLAT"}
 BRACKETS = {"(": ")", "[": "]", "{": "}"}
 CLOSERS = frozenset(BRACKETS.values())
-# Operators of other languages: recognised as one token so that the error names them.
-FOREIGN_OPERATORS = ("**", "++", "--", "<>", ":=", "<<", ">>", "&", "|", "~", "$", "`", "..", ";;", "&=", "|=", "**=")
+# Those of other languages are tokens, too, so that the error names them.
 OPERATORS = sorted(
     {*BINARY, *ASSIGNMENTS, *UNARY, *ROOTS, *SIMPLE, *FOREIGN_OPERATORS, "(", ")", "[", "]", "{", "}"}
     | {",", ";", ":", "?", "->", "."},
