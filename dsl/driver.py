@@ -133,14 +133,15 @@ class Driver:
             program = clone_program(entry.program)
             if not o.checks:
                 drop_domain_checks(program)
+            with self.timings.stage("passes"):
+                globals_ = bind_globals(program, entry.name)
             if o.optimize:
                 with self.timings.stage("passes"):
                     optimise(program, roots, "before-ad", verify=o.verify)
             with self.timings.stage("ad"):
                 expand(program, o.mode)
-            with self.timings.stage("passes"):
-                globals_ = bind_globals(program, entry.name)
-                if o.optimize:
+            if o.optimize:
+                with self.timings.stage("passes"):
                     optimise(program, roots, "after-ad", verify=o.verify)
             if o.verify:
                 verify(program)
@@ -180,6 +181,7 @@ class Driver:
         """What the reverse of an entry's function keeps."""
         with deep_recursion():
             program = clone_program(entry.program)
+            bind_globals(program, entry.name)
             if options.optimize:
                 optimise(program, [entry.name], "before-ad", verify=options.verify)
             expand(program, options.mode)

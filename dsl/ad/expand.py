@@ -8,9 +8,10 @@ expansion: an error (E0504).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
-from dsl.ad.activity import Pattern, has_tangent, root_pattern
+from dsl.ad.activity import has_tangent, root_pattern
 from dsl.ad.derive import Deriver, Pair, dual_type, seeded
 from dsl.ad.forward import returned_duals
 from dsl.ad.plan import Plan
@@ -89,13 +90,18 @@ class Expander:
                 op.span,
                 "take the derivative outside the recursion",
             )
-        key = (op.name, name, wrt)
-        if key not in self._made:
+        kind = f"{op.name}.silent" if op.attrs.get("silent") else op.name
+        if (kind, name, wrt) not in self._made:
             prepared = self._prepare(name, reach)
-            for kind in ("vjp_fwd", "vjp_rev") if op.name.startswith("vjp_") else (op.name,):
-                # the halves of a pullback are made together: they agree on what a record is
-                self._made[kind, name, wrt] = getattr(self, f"_make_{kind}")(prepared, wrt)
-        return self._made[key]
+            match op.name:
+                case "vjp":
+                    self._made[kind, name, wrt] = self._make_vjp(prepared, wrt, bool(op.attrs.get("silent")))
+                case "jvp":
+                    self._made[kind, name, wrt] = self._jvp(prepared, wrt, silent=False)
+                case _:  # the halves of a pullback are made together: they agree on what a record is
+                    self._made["vjp_fwd", name, wrt] = self._make_vjp_fwd(prepared, wrt)
+                    self._made["vjp_rev", name, wrt] = self._make_vjp_rev(prepared, wrt)
+        return self._made[kind, name, wrt]
 
     def _reach(self, name: str) -> set[str]:
         """Functions that a function calls or differentiates, directly or not, rules included."""
@@ -154,13 +160,18 @@ class Expander:
     ) -> dict[int, Value]:
         """Shadows for the reference parameters `wanted`. A shadow handed in is used as it is where no other way can
         lead to the same memory; otherwise all are made here, one for each memory (see `_hand_over`)."""
-        if self._alone(fn, wanted, given):
+        if self._alone(fn, wanted, given) and not self._grows(fn, fn.params[wanted[0]].type):
             return dict(given)
         registries = self.deriver.shadows.registries([fn.params[i].type for i in wanted], b)
         return {i: self.deriver.shadows.make(params[i], b, registries) for i in wanted}
 
     def _alone(self, fn: Function, wanted: Sequence[int], given: dict[int, Value]) -> bool:
         return len(wanted) == 1 and set(given) == set(wanted) and len(nested_types(fn.params[wanted[0]].type)) == 1
+
+    def _grows(self, fn: Function, t: LeafType) -> bool:
+        """Whether a memory of this type may get longer in a function: its shadow would, too."""
+        reach = (self.program.functions[f] for f in self._reach(fn.name))
+        return any(op.name == "push" and op.args[0].type == t for g in reach for op in g.body.walk())
 
     def _hand_over(self, given: dict[int, Value], own: dict[int, Value], b: Builder) -> None:
         """Add what our own shadows collected to those that were handed in, cut to their length."""
@@ -169,11 +180,8 @@ class Expander:
                 self.deriver.shadows.add_to(s, own[i], b)
 
     # ------------------------------------------------------------ jvp
-    def _make_jvp(self, fn: Function, wrt: tuple[int, ...]) -> Function:
-        """(primals…, tangents of wrt…) -> (results…, tangents of results…)"""
-        return self._jvp(fn, wrt, silent=False)
-
     def _jvp(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
+        """(primals…, tangents of wrt…) -> (results…, tangents of results…)"""
         key = ("jvp.silent" if silent else "jvp.op", fn.name, wrt)
         if key in self._made:
             return self._made[key]
@@ -183,8 +191,7 @@ class Expander:
         results = [*fn.results, *(dual_type(fn.results[k]) for k in outputs)]
         new = self._made[key] = d.new_function(f"{fn.name}.pushforward", params, results, fn)
         b = Builder(new.body, fn.span)
-        pattern = root_pattern(fn, d.influence, frozenset(wrt))
-        pattern = Pattern(pattern.params, pattern.results, silent=silent)
+        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt)), silent=silent)
         tangents = dict(zip(wrt, new.params[len(fn.params) :], strict=True))
         refs = sorted(i for i in pattern.params if is_ref(fn.params[i].type))
         given = {i: t for i, t in tangents.items() if i in refs}
@@ -209,15 +216,15 @@ class Expander:
         return new
 
     # ------------------------------------------------------------ vjp
-    def _make_vjp(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+    def _make_vjp(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
         """(primals…, seeds…, shadows of the references in wrt…) -> (results…, cotangents of the scalars in wrt…)"""
         forward = self._forward_possible(fn, wrt)
         scalars = [i for i in wrt if not is_ref(fn.params[i].type)]
         if self.mode == "forward" and forward:
-            return self._vjp_forward(fn, wrt)
+            return self._vjp_forward(fn, wrt, silent)
         if self.mode == "auto" and forward and len(scalars) == len(wrt) == 1:
-            return self._vjp_forward(fn, wrt)
-        return self._vjp_reverse(fn, wrt)
+            return self._vjp_forward(fn, wrt, silent)
+        return self._vjp_reverse(fn, wrt, silent)
 
     def _forward_possible(self, fn: Function, wrt: tuple[int, ...]) -> bool:
         """Memory that refers to memory has no unit tangents here; a pullback that is not linear no transpose."""
@@ -250,11 +257,11 @@ class Expander:
         given = dict(zip(refs, new.params[n + len(outputs) :], strict=True))
         return new, seeds, given
 
-    def _vjp_reverse(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+    def _vjp_reverse(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
         d = self.deriver
         new, seeds, given = self._new_vjp(fn, wrt)
         b = Builder(new.body, fn.span)
-        pattern = root_pattern(fn, d.influence, frozenset(wrt))
+        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt)), silent=silent)
         primals = new.params[: len(fn.params)]
         refs = sorted(i for i in pattern.params if is_ref(fn.params[i].type))
         shadows = self._argument_shadows(fn, primals, refs, {i: s for i, s in given.items() if i in refs}, b)
@@ -264,7 +271,7 @@ class Expander:
         b.return_(*results, *(d.final(backward, fn.params[i], b) for i in scalars))
         return new
 
-    def _vjp_forward(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+    def _vjp_forward(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
         """Forward mode once for each input: each cotangent is the seeds times the tangents of the results."""
         new, seeds, given = self._new_vjp(fn, wrt)
         b = Builder(new.body, fn.span)
@@ -275,7 +282,7 @@ class Expander:
         cotangents = []
         for i in (i for i in wrt if i not in given):
             unit = b.const(1.0, dual_type(fn.params[i].type))
-            made = b.call(self._jvp(fn, (i,), silent=bool(results)), [*primals, unit])
+            made = b.call(self._jvp(fn, (i,), silent=silent or bool(results)), [*primals, unit])
             results = results or made[:n]
             cotangents.append(self._weighed(dict(zip(outputs, made[n:], strict=True)), seeds, b))
         if not results:

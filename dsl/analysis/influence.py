@@ -88,6 +88,7 @@ class Flow:
         self._masks: dict[Value, int] = {}
         self._cells: dict[Value, Cell] = {}
         self.changed = False
+        self.compared = 0  # inputs that a comparison depends on
         self.result_masks: list[int] = [0] * len(fn.results)
         self.result_cells: dict[int, Cell] = {k: Cell(t) for k, t in enumerate(fn.results) if is_ref(t)}
         by_type: dict[LeafType, Cell] = {}
@@ -225,6 +226,14 @@ class Flow:
                     mask |= self.mask(arg)
         for r in op.results:
             self._add(r, mask)
+            if r.type == BOOL:
+                for arg in op.args:
+                    self._compare(self.mask(arg))
+
+    def _compare(self, mask: int) -> None:
+        if mask & ~self.compared:
+            self.compared |= mask
+            self.changed = True
 
     # ---- control flow
     def _op_if(self, op: Op, stack: list[Op]) -> None:
@@ -386,6 +395,7 @@ class Flow:
             self._mark(mine, written=a.written, made=a.made)
             for f, m in list(a.masks.items()):
                 self._add_field(mine, f, translate(m))
+        self._compare(translate(callee.compared))
         for k, r in enumerate(op.results):
             if not is_ref(r.type):
                 self._add(r, translate(callee.result_masks[k]))
@@ -477,13 +487,13 @@ class Influence:
         self._active += group
         for member in group:
             self._flows[member] = Flow(self, self.program.functions[member])
-        while any([self._flows[m].run() for m in group]) and len(group) + self._self_recursive(name) > 1:
-            pass
+        grew = len(group) > 1 or name in self._callees(name)
+        while grew:
+            grew = False
+            for member in group:
+                grew |= self._flows[member].run()
         del self._active[len(self._active) - len(group) :]
         return self._flows[name]
-
-    def _self_recursive(self, name: str) -> int:
-        return int(name in self._callees(name))
 
     def _callees(self, name: str) -> set[str]:
         return {op.attrs["fn"] for op in self.program.functions[name].body.walk() if op.name == "call"}
@@ -515,3 +525,8 @@ class Influence:
         self.flow(name)
         flow = Flow(self, self.program.functions[name], merge=True)
         return flow.reaching(flow.result_masks[result])
+
+    def compared(self, name: str) -> frozenset[Path]:
+        """The input paths that some comparison depends on."""
+        flow = self.flow(name)
+        return flow.reaching(flow.compared)

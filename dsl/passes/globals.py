@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from dsl.ir.core import Function, Op, Program, Region, Value
+from dsl.diagnostics import error
+from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.passes.common import called, components, substitute
 from dsl.types import LeafType
 
@@ -13,11 +14,18 @@ Leaf: TypeAlias = tuple[str, int]  # a variable, and which of its leaves
 
 def bind_globals(program: Program, root: str) -> list[Leaf]:
     """Replace `global` ops by trailing parameters of all functions that need them, callers included; gives the leaves
-    that the root then takes, in order. Derivative ops hand them on as constants. Rules are dropped: they do not know
-    of such parameters, so this runs when they have been used."""
-    for fn in program.functions.values():
-        fn.attrs.pop("rule", None)
+    that the root then takes, in order. It runs before differentiation, to which they are captured memory like any
+    other. A rule does not know of such parameters: where one needs them, an error (E0901)."""
     needs = _needs(program, root)
+    for fn in program.functions.values():
+        rule = fn.attrs.get("rule")
+        if isinstance(rule, Rule):
+            parts = (fn.name, rule.forward, rule.reverse, rule.pushforward)
+            leaf = next((leaf for name in parts if name for leaf in needs[name]), None)
+            if leaf is not None:
+                raise error("E0901", f"{fn.title or fn.name} has a derivative rule and uses the top-level variable "
+                            f"{leaf[0]}, which can change; this is not supported yet", fn.span,
+                            hint=f"pass {leaf[0]} as an argument")  # fmt: skip
     before = {name: len(fn.params) for name, fn in program.functions.items()}
     for name, leaves in needs.items():
         _bind(program.functions[name], leaves, needs, before)
