@@ -72,6 +72,8 @@ class Forward:
         self.duals: dict[Value, Value] = {}
         self.conditional: set[Value] = set()  # tangents that are zero because of the path taken
         self.root_return: Return | None = None
+        self._carried_doubts: dict[Op, set[int]] = {}  # carried tangents of a loop that are conditional
+        self._handed: dict[Op, tuple[set[int], set[int]]] = {}  # … of the breaks and nexts met in a loop's body
 
     # ------------------------------------------------------------ duals
     def carries(self, v: Value) -> bool:
@@ -115,17 +117,32 @@ class Forward:
     def _types(self, vs: Sequence[Value]) -> list[LeafType]:
         return [v.type for v in vs] + [t for v in vs if self.carries(v) and (t := tangent(v.type)) is not None]
 
-    def _receive(self, vs: Sequence[Value], new: Sequence[Value], b: Builder, conditional: bool = True) -> None:
-        """Bind copies and duals that `_types` laid out."""
+    def _receive(
+        self, vs: Sequence[Value], new: Sequence[Value], doubtful: set[int], b: Builder, like: Sequence[Value] = ()
+    ) -> None:
+        """Bind copies and duals that `_types` laid out (for `like`, where given). `doubtful` says which duals are
+        conditional, by place."""
         for v, n in zip(vs, new, strict=False):
             self.set_value(v, n)
         rest = iter(new[len(vs) :])
-        for v in vs:
-            if self.carries(v):
+        for k, (v, slot) in enumerate(zip(vs, like or vs, strict=True)):
+            if self.carries(slot):
                 d = next(rest)
                 self.set_dual(v, d, b)
-                if conditional:
+                if k in doubtful:
                     self.conditional.add(d)
+
+    def _doubts(self, vs: Sequence[Value], like: Sequence[Value], absent: bool = True) -> set[int]:
+        """The places where a tangent handed on is conditional, or (`absent`) missing on this way only."""
+        if not self.scalars:
+            return set()
+        found = set()
+        for k, (v, slot) in enumerate(zip(vs, like, strict=True)):
+            if self.carries(slot) and not is_ref(slot.type):
+                d = self.duals.get(v)
+                if d in self.conditional if d is not None else absent:
+                    found.add(k)
+        return found
 
     # ------------------------------------------------------------ ops
     def region(self, region: Region, b: Builder, stack: list[Op]) -> Op | None:
@@ -196,6 +213,7 @@ class Forward:
     # ---- control flow
     def _op_if(self, op: Op, b: Builder, stack: list[Op]) -> None:
         arms: list[tuple[Region, Builder, Op | None, dict[Key, Value]]] = []
+        doubtful: set[int] = set()
         for region in op.regions:
             new = Region()
             arm = Builder(new, op.span)
@@ -210,11 +228,12 @@ class Forward:
                 lifted.update((key, v.type) for key, v in kept.items())
         for _, arm, end, kept in arms:
             if end is not None:
+                doubtful |= self._doubts(end.args, op.results)
                 extra = [kept[key] if key in kept else arm.zero(t) for key, t in lifted.items()]
                 arm.yield_(*self._extend(end.args, op.results, arm), *extra)
         types = self._types(op.results)
         new_op = b.op("if", [self.values[op.args[0]]], [*types, *lifted.values()], [a[0] for a in arms])
-        self._receive(op.results, new_op.results[: len(types)], b)
+        self._receive(op.results, new_op.results[: len(types)], doubtful, b)
         if self.keeper is not None:
             for key, v in zip(lifted, new_op.results[len(types) :], strict=True):
                 self.keeper.define(key, v)
@@ -222,31 +241,15 @@ class Forward:
     def _op_for(self, op: Op, b: Builder, stack: list[Op]) -> None:
         if self.keeper is not None:
             self.keeper.before_loop(op, b)
-        body = op.regions[0]
-        carried = body.params[1:]
+        carried = op.regions[0].params[1:]
         inits = self._extend(op.args[3:], carried, b)
         types = self._types(carried)
-        new = Region([I64, *types])
-        self.set_value(body.params[0], new.params[0])
-        self._enter(op, new, carried, new.params[1:], None, stack)
+        new, _, doubtful = self._body(op, [I64, *types], 1, carried, op.args[3:], stack)
         bounds = [self.values[a] for a in op.args[:3]]
-        new_op = b.op("for", [*bounds, *inits], types, [new])
-        self._receive_like(op.results, carried, new_op.results, b)
+        results = b.op("for", [*bounds, *inits], types, [new]).results
+        self._receive(op.results, results, doubtful, b, carried)
         if self.keeper is not None:
             self.keeper.after_loop(op, b)
-
-    def _receive_like(
-        self, results: Sequence[Value], carried: Sequence[Value], new: Sequence[Value], b: Builder
-    ) -> None:
-        """Bind a `for`'s results, which have the layout of what it carries."""
-        for v, n in zip(results, new, strict=False):
-            self.set_value(v, n)
-        rest = iter(new[len(results) :])
-        for v, c in zip(results, carried, strict=True):
-            if self.carries(c):
-                d = next(rest)
-                self.set_dual(v, d, b)
-                self.conditional.add(d)
 
     def _op_loop(self, op: Op, b: Builder, stack: list[Op]) -> None:
         extras: list[Key] = []
@@ -260,39 +263,52 @@ class Forward:
         if counted:
             inits.append(b.i64(0))
             types.append(I64)
-        new = Region(types)
-        count = new.params[-1] if counted else None
-        params = new.params[:-1] if counted else new.params
-        self._enter(op, new, carried, params, count, stack)
+        new, doubtful, _ = self._body(op, types, 0, carried, op.args, stack)
         result_types = self._types(op.results)
-        new_op = b.op("loop", inits, [*result_types, *(I64 for _ in extras)], [new])
-        self._receive(op.results, new_op.results[: len(result_types)], b)
+        results = b.op("loop", inits, [*result_types, *(I64 for _ in extras)], [new]).results
+        self._receive(op.results, results[: len(result_types)], doubtful, b)
         if self.keeper is not None:
-            for key, v in zip(extras, new_op.results[len(result_types) :], strict=True):
+            for key, v in zip(extras, results[len(result_types) :], strict=True):
                 self.keeper.define(key, v)
             self.keeper.after_loop(op, b)
 
-    def _enter(
+    def _body(
         self,
         op: Op,
-        new: Region,
+        types: Sequence[LeafType],
+        fixed: int,
         carried: Sequence[Value],
-        params: Sequence[Value],
-        count: Value | None,
+        inits: Sequence[Value],
         stack: list[Op],
-    ) -> None:
-        inner = Builder(new, op.span)
-        if self.keeper is not None:
-            self.keeper.enter_loop(op, count)
-        self._receive(carried, params, inner)
-        self.region(op.regions[0], inner, [*stack, op])
-        if self.keeper is not None:
-            self.keeper.leave_loop()
+    ) -> tuple[Region, set[int], set[int]]:
+        """The copied body of a loop, and which results and carried tangents are conditional. Carried ones are taken for
+        certain; where the body shows that one is not, it is copied again (what it learnt is kept for when this loop is
+        copied again as a part of another)."""
+        params = self._carried_doubts.setdefault(op, set())
+        params |= self._doubts(inits, carried, absent=False)
+        while True:
+            new = Region(types)
+            inner = Builder(new, op.span)
+            counted = len(new.params) - fixed > len(self._types(carried))
+            if fixed:
+                self.set_value(op.regions[0].params[0], new.params[0])
+            if self.keeper is not None:
+                self.keeper.enter_loop(op, new.params[-1] if counted else None)
+            self._receive(carried, new.params[fixed:], params, inner)
+            self._handed[op] = (set(), set())
+            self.region(op.regions[0], inner, [*stack, op])
+            if self.keeper is not None:
+                self.keeper.leave_loop()
+            results, found = self._handed[op]
+            if found <= params:
+                return new, results, params
+            params |= found
 
     def _op_next(self, op: Op, b: Builder, stack: list[Op]) -> None:
         loop = loops_of(stack)[-1]
         params = loop.regions[0].params[1:] if loop.name == "for" else loop.regions[0].params
         args = self._extend(op.args, params, b)
+        self._handed[loop][1].update(self._doubts(op.args, params))
         if self.keeper is not None:
             self.keeper.leave(op, b)
             if ("count", loop) in self.keeper.loop_extras(loop):
@@ -303,6 +319,7 @@ class Forward:
         depth = op.attrs.get("depth", 0)
         loop = loops_of(stack)[-1 - depth]
         args = self._extend(op.args, loop.results, b)
+        self._handed[loop][0].update(self._doubts(op.args, loop.results))
         if self.keeper is not None:
             self.keeper.leave(op, b)
             args += self.keeper.exit_extras(op, loop, b)
