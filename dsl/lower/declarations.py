@@ -155,6 +155,7 @@ class Namespace:
         self.functions: dict[str, GenericFunction] = {}
         self.types: dict[str, StructDecl | Abstract | LangType] = {}
         self.globals: dict[str, Global] = {}
+        self.imported: set[str] = set()
         self.span = NO_SPAN
 
     def chain(self) -> Iterator[Namespace]:

@@ -75,6 +75,7 @@ class Frame:
         self.returns: list[Return] = []
         self.loops: list[Loop] = []
         self.carried: dict[object, dict[Var, LangType]] = {}  # fixpoints of loops, by node, from the last time
+        self.temporaries: dict[tuple[object, str], Var] = {}
         self.declared_result: LangType | None = None
         self.index_ends: list[Callable[[], Val]] = []  # what `end` means, innermost index last
         self.constructing: object | None = None  # the struct whose inner constructor this is
@@ -112,6 +113,13 @@ class Frame:
         for var in scope.names.values():
             if var.boxed and var.scope is scope:
                 self.env[var] = Slot(self.new_box(var))
+
+    def temporary(self, key: object, name: str) -> Var:
+        """A variable of the compiler's own; the same one each time the same place is lowered."""
+        found = self.temporaries.get((key, name))
+        if found is None:
+            found = self.temporaries[key, name] = Var(name, self.scope)
+        return found
 
     # ------------------------------------------------------------ boxes
     def new_box(self, key: object) -> Val:

@@ -363,7 +363,7 @@ def _over_enumerate(f: Frame, over: Val, plan: Plan, body: Body) -> None:
         numbered = [tuple_val([Val(INT64, (f.b.i64(k + 1),), k + 1), v]) for k, v in enumerate(items)]
         unroll(f, numbered, plan, body)
         return
-    counter = Var("k", f.scope)
+    counter = f.temporary(plan.key, "k")
     f.env[counter] = Slot(Val(INT64, (f.b.i64(0),)))
 
     def numbered_item(item: Val) -> None:

@@ -38,28 +38,28 @@ All errors are DslErrors. Lowering leaves a session as it was when it fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dsl.lower.builtins.all  # noqa: F401 - fills the table of built-in functions
-from dsl.diagnostics import DslError, Source, Span, error
+from dsl.diagnostics import Source, Span, error
 from dsl.ir.core import Program
 from dsl.lower import toplevel
 from dsl.lower.builtins.registry import BUILTINS
 from dsl.lower.builtins.text import template
-from dsl.lower.calls import call_value, ir_name, spec_of_callee
+from dsl.lower.calls import call_value, ir_name
 from dsl.lower.declarations import GenericFunction, Global, Method, Namespace, StructDecl
 from dsl.lower.frame import Frame
 from dsl.lower.lowering import expr
-from dsl.lower.names import global_value, name_value
+from dsl.lower.names import name_value
 from dsl.lower.scopes import FunctionScope, analyse
 from dsl.lower.sites import Sites
 from dsl.lower.specialise import Unit
-from dsl.lower.values import Val, show_type, split
+from dsl.lower.values import Val
 from dsl.syntax import ast
-from dsl.types import LangType, leaves
+from dsl.types import LangType
 
 MAX_ROUNDS = 60  # lowerings of one entry until the types of its memory settle; each widens something
 
@@ -242,8 +242,3 @@ def _forwarded(program: Program, name: str) -> str:
         if same:
             return str(ops[0].attrs["fn"])
     return name
-
-
-__all__ = [
-    "DslError", "Entry", "Global", "Mapping", "Session", "global_value", "leaves", "show_type", "spec_of_callee", "split",
-]  # fmt: skip

@@ -9,10 +9,11 @@ with final result types.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 from dsl.analysis.influence import Influence
 from dsl.diagnostics import Span, error
-from dsl.ir.core import Function, Program, Region, Value
+from dsl.ir.core import Function, Program, Region
 from dsl.lower.declarations import Namespace
 from dsl.lower.frame import Frame
 from dsl.lower.joins import MAX_DEPTH, adapt, join_or_fail, too_deep
@@ -47,7 +48,7 @@ class Unit:
     """One entry being lowered: its program and its specialisations."""
 
     def __init__(self, session: object, sites: Sites) -> None:
-        self.session = session
+        self.session: Any = session
         self.sites = sites
         self.program = Program()
         self.specs: dict[Hashable, Spec] = {}
@@ -192,6 +193,10 @@ class Unit:
         if self.stack and spec.raises and spec.low is not None:
             self.stack[-1].raises = True
 
+    def fresh_key(self, frame: Frame, name: str) -> object:
+        """A key for a loop that stands for no syntax: the same each time the same place is lowered."""
+        return (name, len(frame.loops), frame.b.span.start, frame.b.span.end, frame.b.span.source)
+
     def reachable(self, root: str) -> Program:
         """The program with what the root needs, in the order of first mention."""
         names: dict[str, None] = {}
@@ -211,11 +216,3 @@ class Unit:
                 work += [n for n in (rule.forward, rule.reverse, rule.pushforward) if n]
         return Program({name: self.program.functions[name] for name in names})
 
-
-def returned(frame: Frame, val: Val, span: Span) -> None:
-    """The end of a body: its value is returned."""
-    frame.leave(val, span)
-
-
-Lowerer = Callable[[Frame, list[Val]], None]
-LeafParams = Sequence[Value]

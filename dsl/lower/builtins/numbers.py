@@ -81,8 +81,8 @@ def arithmetic(f: Frame, name: str, a: Val, b: Val) -> Val | None:
     return primitive(f, name, args, t, known)
 
 
-def _n_ary(symbol: str, name: str) -> None:
-    @builtin(symbol)
+def _n_ary(symbol: str, name: str, registered: str = "") -> None:
+    @builtin(registered or symbol)
     def lower(f: Frame, args: list[Val]) -> Val | None:
         if not args:
             return None
@@ -107,7 +107,7 @@ def _by_pairs(f: Frame, symbol: str, args: list[Val]) -> Val:
 
 
 _n_ary("+", "add")
-_n_ary("number_mul", "mul")
+_n_ary("*", "mul", registered="multiply")
 
 
 @builtin("-")
