@@ -355,7 +355,8 @@ class Local(Node):
 @dataclass(frozen=True, slots=True)
 class FunctionDef(Node):
     """A named method. `name` is an identifier or operator; `callee` a Param for a callable struct `(m::Affine)(x)`.
-    `result` is the declared return type; `adjoint` for `@adjoint f(x) = …`; `module` for `Base.sin(x) = …`."""
+    `result` is the declared return type; `adjoint` for `@adjoint f(x) = …`. The name of `Base.sin(x) = …` is
+    `Base.sin`."""
 
     name: str
     params: tuple[Param, ...]

@@ -232,7 +232,7 @@ class Lexer:
     def _stranger(self, at: int) -> int:
         c = self.text[at]
         shown = f"`{c}`" if c.isprintable() else f"the character U+{ord(c):04X}"
-        hint = "straight quotes `\"` enclose text" if c in "“”„«»‘’" else ""
+        hint = 'straight quotes `"` enclose text' if c in "“”„«»‘’" else ""
         self._report("E0102", f"{shown} is not part of the language", at, at + 1, hint)
         end = at + 1
         while end < len(self.text) and self.text[end] == c:

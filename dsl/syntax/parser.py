@@ -18,7 +18,8 @@ from lark.lexer import Lexer as LarkLexer
 
 from dsl.diagnostics import DslError, Source, Span, error
 from dsl.syntax import ast
-from dsl.syntax.build import Builder, check, documented
+from dsl.syntax.build import Builder
+from dsl.syntax.finish import check, documented
 from dsl.syntax.layout import Layout
 from dsl.syntax.lexer import Lexer
 from dsl.syntax.reports import Reports

@@ -14,8 +14,8 @@ from trees import short, tree
 
 from dsl.diagnostics import DslError, DslErrors, Source
 from dsl.syntax import ast, is_incomplete, parse_expression, parse_file, read_source, show
-from dsl.syntax.build import MAX_DEPTH, children
-from dsl.syntax.layout import MAX_NESTING
+from dsl.syntax.contexts import MAX_NESTING
+from dsl.syntax.finish import MAX_DEPTH, children
 from dsl.syntax.lexer import MAX_LINE
 from dsl.syntax.parser import grammar_path, make_lark
 
