@@ -177,6 +177,7 @@ class RegionBuilder:
     def op(
         self,
         name: str,
+        /,
         args: Sequence[Value] = (),
         result_types: Sequence[LeafType] = (),
         regions: Sequence[Region] = (),

@@ -7,7 +7,7 @@ otherwise a `loop`, whose exits are terminators. Tuples are unrolled, so their i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dsl.diagnostics import error
 from dsl.ir.core import Value
@@ -29,15 +29,17 @@ Body = Callable[[Val], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How a loop is to be made: its variables, the statement it belongs to, and whether something may leave it."""
+    """How a loop is to be made: its variables, the statement it belongs to, whether something may leave it, and
+    whether its body has a `continue`."""
 
     key: object
     assigned: Sequence[Var]
     statement: object
     exits: bool
+    continues: bool = False
 
     def inner(self, part: object) -> Plan:
-        return Plan((self.key, part), self.assigned, self.statement, self.exits)
+        return replace(self, key=(self.key, part))
 
 
 # ---------------------------------------------------------------- statements
@@ -96,7 +98,8 @@ def _nest(f: Frame, node: ast.For, outer: Scope, iterators: list[ast.Iterator_],
             f.scope = outer
 
     f.at(it)
-    for_each(f, iterable(f, it.iterable), Plan(id(it), list(scope.assigned), node, exits), body)
+    plan = Plan(id(it), list(scope.assigned), node, exits, not rest and _own(node.body, ast.Continue))
+    for_each(f, iterable(f, it.iterable), plan, body)
 
 
 def iterable(f: Frame, node: ast.Expr) -> Val:
@@ -116,20 +119,19 @@ def iterable(f: Frame, node: ast.Expr) -> Val:
 
 def leaves_loop(body: ast.Node) -> bool:
     """Whether a body has a `break` of its loop or a `return` of its function."""
-    work: list[tuple[ast.Node, bool]] = [(body, True)]
+    return _own(body, ast.Break) or _own(body, ast.Return)
+
+
+def _own(body: ast.Node, kind: type) -> bool:
+    """Whether a loop's body has an exit of some kind that is its own, not one of a loop or function inside."""
+    work = [body]
     while work:
-        node, own = work.pop()
-        match node:
-            case ast.Return():
-                return True
-            case ast.Break():
-                if own:
-                    return True
-            case ast.Lambda() | ast.FunctionDef() | ast.Comprehension():
-                continue
-            case ast.For() | ast.While():
-                own = False
-        work += [(child, own) for child in children(node)]
+        node = work.pop()
+        if isinstance(node, kind):
+            return True
+        inner = isinstance(node, ast.For | ast.While) and kind is not ast.Return
+        if not inner and not isinstance(node, ast.Lambda | ast.FunctionDef | ast.Comprehension):
+            work += children(node)
     return False
 
 
@@ -173,15 +175,11 @@ def unroll(f: Frame, items: Iterable[Val], plan: Plan, body: Body) -> None:
             one = plan.inner(k)
             run_loop(f, one.key, plan.assigned, lambda loop, _, item=item: body(item), statement=plan.statement, once=True)  # type: ignore[misc]
 
-    if plan.exits or _continues(plan.statement):
+    if plan.exits or plan.continues:
         run_loop(f, plan.key, plan.assigned, all_items, statement=plan.statement, once=True)
     else:
         for item in items:
             body(item)
-
-
-def _continues(node: ast.Node) -> bool:
-    return isinstance(node, ast.Continue) or any(map(_continues, children(node)))
 
 
 def count_up(f: Frame, n: Value, plan: Plan, body: Callable[[Value], None]) -> None:
@@ -192,6 +190,8 @@ def count_up(f: Frame, n: Value, plan: Plan, body: Callable[[Value], None]) -> N
 def counted(f: Frame, lo: Value, hi: Value, step: Value, plan: Plan, body: Callable[[Value], None]) -> None:
     """`body(i)` for i = lo, lo+step, … up to hi; the step is a constant other than 0."""
     if not plan.exits:
+        if plan.continues:
+            body = _in_block(f, plan, body)
         run_loop(f, plan.key, plan.assigned, lambda _, own: body(own[0]), statement=plan.statement,
                  counted=(lo, hi, step))  # fmt: skip
         return
@@ -204,6 +204,12 @@ def counted(f: Frame, lo: Value, hi: Value, step: Value, plan: Plan, body: Calla
 
     run_loop(f, plan.key, plan.assigned, iteration, statement=plan.statement, extra=[(f.b.i64(0), "k")],
              advance=lambda own: [f.b.prim("add", own[0], f.b.i64(1))])  # fmt: skip
+
+
+def _in_block(f: Frame, plan: Plan, body: Callable[[Value], None]) -> Callable[[Value], None]:
+    """The body as a block that `continue` leaves: nothing leaves an iteration of a counted loop otherwise."""
+    key = (plan.key, "block")
+    return lambda i: run_loop(f, key, plan.assigned, lambda _, own: body(i), statement=plan.statement, once=True)
 
 
 def range_length(f: Frame, lo: Value, step: Value, hi: Value) -> Value:
