@@ -1,4 +1,4 @@
-"""Shared set-up: puts `tests/` on the import path (`support`), and prints how many of the cases ran."""
+"""Prints how many of the cases ran."""
 
 from __future__ import annotations
 

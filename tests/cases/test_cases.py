@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.compare import difference
-from support.ways import WAYS, Way, evaluate
 
 import dsl
+from tests.support.compare import difference
+from tests.support.ways import WAYS, Way, evaluate
 
 HERE = Path(__file__).parent
 CASES: dict[str, dict[str, Any]] = {c["name"]: c for c in json.loads((HERE / "cases.json").read_text())}

@@ -8,11 +8,11 @@ from typing import Any
 
 import mpmath
 import pytest
-from support import oracle
-from support.compare import difference
-from support.ways import FAST, WAYS, Way, error_of, evaluate, load
 
 import dsl
+from tests.support import oracle
+from tests.support.compare import difference
+from tests.support.ways import FAST, WAYS, Way, error_of, evaluate, load
 
 each_way = pytest.mark.parametrize("way", WAYS, ids=lambda w: w.name)
 fast_way = pytest.mark.parametrize("way", FAST, ids=lambda w: w.name)

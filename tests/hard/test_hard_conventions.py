@@ -6,8 +6,9 @@ import math
 
 import mpmath
 import pytest
-from support.compare import difference
-from support.ways import WAYS, Way, error_of, evaluate
+
+from tests.support.compare import difference
+from tests.support.ways import WAYS, Way, error_of, evaluate
 
 each_way = pytest.mark.parametrize("way", WAYS, ids=lambda w: w.name)
 INF, NAN = math.inf, math.nan

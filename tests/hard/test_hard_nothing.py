@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from support.compare import difference
-from support.ways import WAYS, Way, evaluate
+
+from tests.support.compare import difference
+from tests.support.ways import WAYS, Way, evaluate
 
 each_way = pytest.mark.parametrize("way", WAYS, ids=lambda w: w.name)
 

@@ -6,10 +6,10 @@ import math
 import re
 
 import pytest
-from support.compare import difference
-from support.ways import WAYS, Way, evaluate, load
 
 import dsl
+from tests.support.compare import difference
+from tests.support.ways import WAYS, Way, evaluate, load
 
 each_way = pytest.mark.parametrize("way", WAYS, ids=lambda w: w.name)
 

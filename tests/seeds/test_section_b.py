@@ -7,9 +7,10 @@ from typing import Any
 
 import mpmath
 import pytest
-from support import oracle
-from support.compare import difference
-from support.ways import WAYS, Way, evaluate
+
+from tests.support import oracle
+from tests.support.compare import difference
+from tests.support.ways import WAYS, Way, evaluate
 
 each_way = pytest.mark.parametrize("way", WAYS, ids=lambda w: w.name)
 
