@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsl.api import Function as Function
     from dsl.api import Module as Module
     from dsl.api import check_grads as check_grads
     from dsl.api import grad as grad
@@ -31,15 +30,17 @@ if TYPE_CHECKING:
     from dsl.diagnostics import PerformanceWarning as PerformanceWarning
     from dsl.runtime.convert import Record as Record
     from dsl.runtime.convert import String as String
+    from dsl.workspace import Function as Function
 
 __version__ = "0.1.0"
 
 _HOMES: dict[str, str] = {
-    **dict.fromkeys(("load", "loads", "Module", "Function"), "dsl.api"),
+    **dict.fromkeys(("load", "loads", "Module"), "dsl.api"),
     **dict.fromkeys(("gradient", "jvp", "vjp", "hvp", "check_grads"), "dsl.api"),
     **dict.fromkeys(("grad", "value_and_grad", "hessian", "jacfwd", "jacrev"), "dsl.api"),
     **dict.fromkeys(("DslError", "DslErrors", "PerformanceWarning"), "dsl.diagnostics"),
     **dict.fromkeys(("Record", "String"), "dsl.runtime.convert"),
+    "Function": "dsl.workspace",
 }
 
 

@@ -1,4 +1,4 @@
-"""The interactive session: reads until the input is complete, evaluates it in the module, prints what it gives.
+"""The interactive session: reads until the input is complete, evaluates it in the program, prints what it gives.
 
     dfl> f(x) = 5*sin(x)         definitions become part of the session
     dfl> f'(π)                   values are printed in the language's notation; a `;` at the end keeps them quiet
@@ -16,10 +16,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dsl.api import Module
 from dsl.diagnostics import CODES, DslError
 from dsl.ops import PRIMITIVES
 from dsl.syntax import is_incomplete
+from dsl.workspace import Workspace
 
 PROMPT, CONTINUATION = "dfl> ", "...  "
 HELP = """\
@@ -46,12 +46,12 @@ class Repl:
 
     def __init__(
         self,
-        module: Module,
+        work: Workspace,
         read: Callable[[str], str] | None = None,
         show_error: Callable[[DslError], None] | None = None,
         show_code: Callable[[str, str], None] | None = None,
     ) -> None:
-        self.module = module
+        self.work = work
         self.read = read or line_reader()
         self.show_error = show_error or (lambda error: print(error.render(), file=sys.stderr))
         self.show_code = show_code or (lambda text, stage: print(text))
@@ -96,9 +96,9 @@ class Repl:
             print(self.help(text[1:].strip()))
         elif macro in MACROS:
             stage = MACROS[macro]
-            self.show_code(getattr(self.module, f"code_{stage}")(rest), stage)
+            self.show_code(self.work.code(stage, rest), stage)
         elif text:
-            self.module.define(text, f"<input {self.inputs}>", show=not text.endswith(";"))
+            self.work.define(text, f"<input {self.inputs}>", print_expressions=not text.endswith(";"))
 
     def help(self, name: str) -> str:
         """What `?name` shows."""
@@ -107,7 +107,7 @@ class Repl:
         if name in CODES:
             return CODES[name].explain()
         primitive = PRIMITIVES.get(name)
-        return self.module.doc(name) or (primitive.doc if primitive else f"{name} has no documentation")
+        return self.work.doc(name) or (primitive.doc if primitive else f"{name} has no documentation")
 
 
 def line_reader() -> Callable[[str], str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from dsl.api import load, loads
-from dsl.cli.options import read_standard_input
+from dsl.api import open_workspace
+from dsl.cli.options import read_program
 from dsl.cli.output import error_record, print_json, report_error
 from dsl.diagnostics import DslError
 
@@ -19,10 +19,7 @@ def execute(arguments: Namespace) -> int:
     found: list[DslError] = []
     for file in arguments.files:
         try:
-            if file == "-":
-                loads(read_standard_input(), name="<stdin>", out=_quiet)
-            else:
-                load(file, out=_quiet)
+            open_workspace(read_program(file), out=_quiet)
         except DslError as error:
             found.append(error)
     if arguments.json:

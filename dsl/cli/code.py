@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from dsl.cli.options import add_options, add_program, open_module, print_timings, split_program
+from dsl.cli.options import add_options, add_program, open_program, print_timings, split_program
 from dsl.cli.output import LANGUAGES, print_code
 
 
@@ -18,9 +18,9 @@ def configure(parser: ArgumentParser, command: str) -> None:
 def execute(arguments: Namespace) -> int:
     stage = arguments.command.removeprefix("code-")
     file, expression = split_program(arguments.program, arguments.command)
-    module = open_module(file, arguments)
-    more = {"optimize": not arguments.no_optimize, "raw": arguments.raw} if stage == "llvm" else {}
-    text = getattr(module, f"code_{stage}")(expression, **more)
+    work = open_program(file, arguments)
+    raw = stage == "llvm" and arguments.raw
+    text = work.code(stage, expression, optimize=not arguments.no_optimize, raw=raw)
     print_code(text, LANGUAGES[stage], arguments.json)
-    print_timings(module, arguments.timings)
+    print_timings(work, arguments.timings)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from dsl.cli.options import add_options, add_program, open_module, print_timings, split_program
+from dsl.cli.options import add_options, add_program, open_program, print_timings, split_program
 from dsl.cli.output import print_json
 
 
@@ -18,15 +18,18 @@ def configure(parser: ArgumentParser, command: str) -> None:
 
 def execute(arguments: Namespace) -> int:
     if arguments.command == "run":
-        module = open_module(arguments.file, arguments, print_expressions=not arguments.json)
-        print_timings(module, arguments.timings)
+        work = open_program(arguments.file, arguments, print_expressions=True)
+        print_timings(work, arguments.timings)
         return 0
-    file, expression = split_program(arguments.program, arguments.command)
-    module = open_module(file, arguments)
-    result = (module.gradient_of if arguments.command == "grad" else module.evaluate)(expression, once=True)
+    file, text = split_program(arguments.program, arguments.command)
+    work = open_program(file, arguments)
+    expression = work.expression(text)
+    if arguments.command == "grad":
+        expression = work.gradient_call(expression)
+    result = work.evaluate(expression, once=True)
     if arguments.json:
         print_json({"value": result.json()})
     else:
         print(result)
-    print_timings(module, arguments.timings)
+    print_timings(work, arguments.timings)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from dsl.cli.options import add_options, open_module
+from dsl.cli.options import add_options, open_program
 from dsl.cli.output import LANGUAGES, print_code, report_error
 from dsl.repl import Repl
 
@@ -15,5 +15,5 @@ def configure(parser: ArgumentParser, command: str) -> None:
 
 
 def execute(arguments: Namespace) -> int:
-    module = open_module(arguments.file, arguments)
-    return Repl(module, show_error=report_error, show_code=lambda text, stage: print_code(text, LANGUAGES[stage])).run()
+    work = open_program(arguments.file, arguments)
+    return Repl(work, show_error=report_error, show_code=lambda text, stage: print_code(text, LANGUAGES[stage])).run()

@@ -1,4 +1,4 @@
-"""The arguments that several commands share, and how they open a module."""
+"""The arguments that several commands share, and how they open a program."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from dsl.api import Module, load, loads
-from dsl.syntax.files import decode
+from dsl.api import open_workspace
+from dsl.diagnostics import Source
+from dsl.syntax.files import decode, read_source
+from dsl.workspace import Workspace
 
 
 def add_program(parser: ArgumentParser, expression: str) -> None:
@@ -38,29 +40,26 @@ def _is_file(word: str) -> bool:
     return word == "-" or word.endswith(".dfl") or Path(word).is_file()
 
 
-def read_standard_input() -> str:
-    """The text of the standard input; it must be UTF-8."""
-    return decode(sys.stdin.buffer.read(), "<stdin>").text
+def read_program(file: str) -> Source:
+    """The program of a file, or of the standard input."""
+    return decode(sys.stdin.buffer.read(), "<stdin>") if file == "-" else read_source(file)
 
 
-def open_module(file: str | None, arguments: Namespace, print_expressions: bool = False) -> Module:
-    options = {
-        "mode": arguments.mode,
-        "opt_level": 0 if arguments.no_optimize else arguments.opt_level,
-        "optimize": not arguments.no_optimize,
-        "checks": not arguments.no_checks,
-        "interpreter": arguments.interp,
-        "verify": arguments.verify,
-        "print_expressions": print_expressions,
-    }
-    if file is None:
-        return loads("", **options)
-    if file == "-":
-        return loads(read_standard_input(), name="<stdin>", **options)
-    return load(file, **options)
+def open_program(file: str | None, arguments: Namespace, print_expressions: bool = False) -> Workspace:
+    """The workspace of a file (None: an empty program) with the options of the command line."""
+    return open_workspace(
+        Source("<nothing>", "") if file is None else read_program(file),
+        print_expressions=print_expressions,
+        mode=arguments.mode,
+        opt_level=0 if arguments.no_optimize else arguments.opt_level,
+        optimize=not arguments.no_optimize,
+        checks=not arguments.no_checks,
+        interpreter=arguments.interp,
+        verify=arguments.verify,
+    )
 
 
-def print_timings(module: Module, wanted: bool) -> None:
+def print_timings(work: Workspace, wanted: bool) -> None:
     if wanted:
-        for stage, seconds in module.timings.items():
+        for stage, seconds in work.timings.items():
             print(f"{stage:<12} {seconds * 1e3:9.3f} ms", file=sys.stderr)

@@ -27,8 +27,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl.ad", "dsl.interp", "dsl.backend"),
     ("dsl.runtime",),
     ("dsl.driver", "dsl.trees"),
-    ("dsl.api",),
-    ("dsl.repl",),
+    ("dsl.workspace",),
+    ("dsl.api", "dsl.repl"),
     ("dsl.cli",),
     ("dsl.__main__",),
 )

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from dsl.api import loads
+from dsl.api import open_workspace
+from dsl.diagnostics import Source
 from dsl.repl import Repl
 
 
@@ -24,7 +25,7 @@ def session(lines: list[str], program: str = "") -> tuple[int, list[str]]:
         return line
 
     errors: list[str] = []
-    repl = Repl(loads(program), read, lambda error: errors.append(error.kind))
+    repl = Repl(open_workspace(Source("program", program)), read, lambda error: errors.append(error.kind))
     return repl.run(), errors
 
 
@@ -69,7 +70,7 @@ def test_an_error_does_not_end_the_session(capsys: pytest.CaptureFixture[str]) -
         ("?wave", "Five times the sine."),
         ("?E0401", "DomainError"),
         ("?", "@code_llvm"),
-        ("?hypot", "hypot"),
+        ("?hypot", "without overflow"),
         ("?nobody", "no documentation"),
     ],
 )
@@ -81,10 +82,10 @@ def test_looking(line: str, shown: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_an_interrupt_while_something_runs_keeps_the_session(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = loads("")
+    work = open_workspace(Source("nothing", ""))
     inputs = iter(["1", "2"])
 
-    def define(text: str, name: str, show: bool) -> None:
+    def define(text: str, name: str, print_expressions: bool) -> None:
         if text == "1":
             raise KeyboardInterrupt
         print("done", text)
@@ -95,8 +96,8 @@ def test_an_interrupt_while_something_runs_keeps_the_session(
             raise EOFError
         return text
 
-    monkeypatch.setattr(module, "define", define)
+    monkeypatch.setattr(work, "define", define)
     reader: Callable[[str], str] = read
-    assert Repl(module, reader).run() == 0
+    assert Repl(work, reader).run() == 0
     out, err = capsys.readouterr()
     assert (out, err) == ("done 2\n", "interrupted\n")

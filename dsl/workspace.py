@@ -1,0 +1,266 @@
+"""A loaded program at work: functions as Python objects, compiled for the types they are called with, and listings.
+
+`Workspace` is what modules, commands and the interactive session stand on. Compiled code is kept by function, argument
+types and mode, until a definition changes. Transforms are functions of the language, made from the texts in
+`TRANSFORMS`: what they give can be called, differentiated again and looked at like any other function.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, TypeAlias
+
+from dsl.diagnostics import Source, error
+from dsl.driver import Compiled, Driver, Mode, Options
+from dsl.lower.session import Entry
+from dsl.runtime.convert import from_leaves, to_leaves, type_of, write_back
+from dsl.runtime.show import show_leaves, to_json
+from dsl.syntax import show
+from dsl.syntax.ast import Call, Expr, Name
+from dsl.types import BOOLEAN, FLOAT64, INT64, FnType, LangType
+
+_PYTHON_TYPES: dict[object, LangType] = {float: FLOAT64, int: INT64, bool: BOOLEAN}
+Argnums: TypeAlias = int | tuple[int, ...]
+
+# Transforms as functions of the language; {g} stands for the entries of the gradient g that were asked for.
+TRANSFORMS = {
+    "grad": "f -> (xs...) -> (g = gradient(f, xs...); {g})",
+    "value_and_grad": "f -> (xs...) -> (r = withgradient(f, xs...); g = r.grad; (r.val, {g}))",
+    "derivative": "f -> f'",
+    "hessian": "f -> x -> hessian(f, x)",
+    "hvp": "f -> (x, v) -> hvp(f, x, v)",
+}
+
+
+class Code(str):
+    """A listing. It shows itself as it is, not as a quoted string, at a Python prompt."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A value of the language: its type and its leaves."""
+
+    type: LangType
+    leaves: Sequence[Any]
+
+    def __str__(self) -> str:
+        """In the language's own notation."""
+        return show_leaves(self.leaves, self.type)
+
+    def json(self) -> Any:
+        return to_json(self.leaves, self.type)
+
+
+class Function:
+    """A function of a program: a named one with all its methods, a closure, or what a transform gave.
+
+    Calling it compiles it for the types of the arguments, once. `mode` is how its derivatives are made.
+    """
+
+    def __init__(
+        self, workspace: Workspace, type: LangType, leaves: Sequence[Any] = (), mode: Mode | None = None
+    ) -> None:
+        self.workspace = workspace
+        self.type = type
+        self.leaves = tuple(leaves)
+        self.mode = mode
+        self.__name__ = type.name if isinstance(type, FnType) else str(type)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.workspace.doc(self.__name__) or None
+
+    def __repr__(self) -> str:
+        return f"<dfl function {self.__name__}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Function) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash((id(self.workspace), self.type))
+
+    def _identity(self) -> tuple[Any, ...]:
+        return id(self.workspace), self.type, self.leaves, self.mode
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        return self.workspace.value(self.workspace.apply(self, args, keywords))
+
+    # -- derivatives
+    def transformed(self, name: str, argnums: Argnums = 0, mode: Mode | None = None) -> Function:
+        """What a transform makes of this function."""
+        return self.workspace.transform(TRANSFORMS[name].replace("{g}", _entries(argnums)), self, mode)
+
+    @property
+    def grad(self) -> Function:
+        """The gradient with respect to the first argument, as a function."""
+        return self.transformed("grad")
+
+    @property
+    def value_and_grad(self) -> Function:
+        """The value and the gradient with respect to the first argument, as a function."""
+        return self.transformed("value_and_grad")
+
+    def hvp(self, x: Any, v: Any) -> Any:
+        """The product of the Hessian at x with v."""
+        return self.transformed("hvp")(x, v)
+
+    # -- looking: arguments are values, or the types float, int and bool
+    def code_lowered(self, *args: Any) -> Code:
+        return self._listing("lowered", args)
+
+    def code_typed(self, *args: Any) -> Code:
+        return self._listing("typed", args)
+
+    def code_adjoint(self, *args: Any) -> Code:
+        return self._listing("adjoint", args)
+
+    def code_plan(self, *args: Any) -> Code:
+        return self._listing("plan", args)
+
+    def code_llvm(self, *args: Any, optimize: bool = True, raw: bool = False) -> Code:
+        return self._listing("llvm", args, optimize, raw)
+
+    def code_native(self, *args: Any) -> Code:
+        return self._listing("native", args)
+
+    def _listing(self, stage: str, args: Sequence[Any], optimize: bool = True, raw: bool = False) -> Code:
+        types = [_PYTHON_TYPES[a] if isinstance(a, type) and a in _PYTHON_TYPES else type_of(a) for a in args]
+        return self.workspace.listing(stage, self.workspace.entry(self.type, types), self.mode, optimize, raw)
+
+
+class Workspace:
+    """A program that has been loaded, with what has been compiled of it."""
+
+    def __init__(self, source: Source, options: Options, out: Callable[[str], None], print_expressions: bool) -> None:
+        self.options = options
+        self.driver = Driver(source, options, out)
+        self.session = self.driver.session
+        self.timings = self.driver.timings
+        self._compiled: dict[tuple[Any, ...], Compiled] = {}
+        self._functions: dict[str, Function] = {}
+        with self.timings.stage("load"):
+            self.session.load(print_expressions=print_expressions)
+
+    # -- names
+    def names(self) -> list[str]:
+        """The functions, structs and top-level variables of the program."""
+        return [*self.session.functions(), *self.session.globals]
+
+    def doc(self, name: str) -> str:
+        """The documentation string of a definition, "" without one."""
+        return self.session.doc(name)
+
+    def lookup(self, name: str) -> Any:
+        """What a name of the program stands for, as a Python value."""
+        names = self.names()
+        wanted = unicodedata.normalize("NFC", name)
+        if wanted not in names:  # Python has turned .ϵ into .ε
+            alike = [n for n in names if unicodedata.normalize("NFKC", n) == name]
+            if not alike:
+                hint = f"it defines {', '.join(names) or 'nothing'}"
+                raise error("E0201", f"the program does not define {name}", hint=hint)
+            wanted = alike[0]
+        found = self.session.globals.get(wanted)
+        return self.function(wanted) if found is None else self.value(Result(found.type, found.leaves))
+
+    def function(self, name: str) -> Function:
+        """A function of the program, a struct or a built-in function, as a value."""
+        made = self._functions.get(name)
+        if made is None:
+            made = self._functions[name] = Function(self, self.session.value_of(name).type)
+        return made
+
+    def define(self, text: str, name: str, print_expressions: bool) -> None:
+        """More of the program: definitions, statements, and expressions, whose values may be printed."""
+        file = self.driver.parse(Source(name, text))
+        self._compiled.clear()
+        self._functions.clear()
+        with self.timings.stage("load"):
+            self.session.define(file, print_expressions=print_expressions)
+
+    # -- values
+    def value(self, result: Result) -> Any:
+        """A value of the language as one of Python."""
+        return from_leaves(result.leaves, result.type, self._wrap)
+
+    def _wrap(self, type: LangType, leaves: Sequence[Any]) -> Function:
+        return Function(self, type, leaves)
+
+    def expression(self, text: str) -> Expr:
+        return self.driver.parse_expression(Source("<expression>", text))
+
+    def evaluate(self, expression: Expr, once: bool = False) -> Result:
+        """The value of an expression. What is evaluated `once` and is small is interpreted, which needs no LLVM."""
+        entry = self.driver.lower(lambda: self.session.eval_entry(expression))
+        return Result(entry.result, self.driver.call(self.driver.compile(entry), (), once))
+
+    def gradient_call(self, call: Expr) -> Expr:
+        """`gradient(f, x, y)` for a call `f(x, y)`."""
+        if not isinstance(call, Call):
+            raise error("E0409", "the gradient is that of a call, as in f(2.0, 3)", call.span)
+        return replace(call, fn=Name("gradient", span=call.span), args=(call.fn, *call.args), infix=False)
+
+    # -- calls
+    def apply(self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], mode: Mode | None = None) -> Result:
+        """Call a function with Python values; compiled code is kept by the types of the arguments."""
+        values = (*args, *keywords.values())
+        types = tuple(type_of(value, f"argument {k}") for k, value in enumerate(values, 1))
+        options = replace(self.options, mode=mode or fn.mode or self.options.mode)
+        key = (fn.type, types, tuple(keywords), options.mode)
+        compiled = self._compiled.get(key)
+        if compiled is None:
+            named = tuple(zip(keywords, types[len(args) :], strict=True))
+            compiled = self.driver.compile(self.entry(fn.type, types[: len(args)], named), options)
+            self._compiled[key] = compiled
+        parts = [to_leaves(value, t) for value, t in zip(values, types, strict=True)]
+        results = self.driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)])
+        for value, t, part in zip(values, types, parts, strict=True):
+            if isinstance(value, dict | tuple):  # all else by reference shares its memory with the leaves
+                write_back(value, t, part, self._wrap)
+        return Result(compiled.entry.result, results)
+
+    def entry(
+        self, callee: LangType, types: Sequence[LangType], keywords: Sequence[tuple[str, LangType]] = ()
+    ) -> Entry:
+        """A call of a value of type `callee`, lowered."""
+        return self.driver.lower(lambda: self.session.value_call_entry(callee, tuple(types), tuple(keywords)))
+
+    def builtin(self, name: str, args: Sequence[Any], mode: Mode | None) -> Any:
+        """The value of a call of a function that the language has."""
+        return self.value(self.apply(self.function(name), args, {}, mode))
+
+    def transform(self, text: str, fn: Function, mode: Mode | None) -> Function:
+        """What a function of the language, given by its text, makes of `fn`."""
+        helper = self._functions.get(text)
+        if helper is None:
+            helper = self._functions[text] = self.value(self.evaluate(self.expression(text)))
+        made = self.apply(helper, (fn,), {})
+        return Function(self, made.type, made.leaves, mode or fn.mode)
+
+    # -- looking
+    def code(self, stage: str, text: str, optimize: bool = True, raw: bool = False) -> Code:
+        """The text of a call at a stage: ast, lowered, typed, adjoint, plan, llvm or native."""
+        expression = self.expression(text)
+        if stage == "ast":
+            return Code(show(expression))
+        entry = self.driver.lower(lambda: self.session.code_entry(expression))
+        return self.listing(stage, entry, None, optimize, raw)
+
+    def listing(self, stage: str, entry: Entry, mode: Mode | None, optimize: bool, raw: bool) -> Code:
+        options = replace(self.options, mode=mode or self.options.mode)
+        return Code(self.driver.listing(stage, entry, options, optimize, raw).rstrip("\n"))
+
+
+def _entries(argnums: Argnums) -> str:
+    """The entries of the gradient `g` that were asked for, as an expression of the language."""
+    if isinstance(argnums, tuple):
+        return f"({''.join(f'{_entries(k)}, ' for k in argnums)})"
+    return f"g[{argnums + 1}]" if argnums >= 0 else f"g[end - {-argnums - 1}]"
