@@ -270,7 +270,7 @@ class Backward:
             assert to is not None
             doubtful = d in self.conditional
             term = contribution(self.b, op.name, k, d, values[:-1], values[-1], to, doubtful)
-            if doubtful:
+            if doubtful or _is_selection(term):
                 self.conditional.add(term)
             self.add(op.args[k], term)
 
@@ -541,6 +541,11 @@ class Backward:
     # ---- calls
     def _op_call(self, op: Op) -> None:
         self.calls.reverse_call(self, op)
+
+
+def _is_selection(term: Value) -> bool:
+    """Whether a term may be zero because an operand was not chosen (`ifelse`, `max`, …)."""
+    return isinstance(term.owner, Op) and term.owner.name == "select"
 
 
 def clear_memory(shadow: Value, b: Builder) -> None:
