@@ -256,7 +256,7 @@ PAGES: dict[str, Page] = {
             with the wrong number of parameters.
         """,
         """
-            f(x::sin) = x
+            f(x::3) = x
             f(1.0)
         """,
         """
@@ -539,12 +539,11 @@ PAGES: dict[str, Page] = {
     ),
     "E0504": _page(
         """
-            A function differentiates itself, one order higher in every call, so that no end of derivatives is
-            in sight.
+            A function takes the derivative of itself inside itself, so that derivatives of every order are needed.
         """,
         """
-            f(g, x, n) = n == 0 ? g(x) : f(g', x, n - 1)
-            f(sin, 1.0, 3)
+            f(x, n) = n == 0 ? sin(x) : derivative(y -> f(y, n - 1), x)
+            f(1.0, 3)
         """,
         "sin'''(1.0)",
     ),

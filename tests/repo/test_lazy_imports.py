@@ -23,7 +23,7 @@ def test_import_dsl_loads_nothing_heavy() -> None:
     assert loaded_after("import dsl; dsl.__version__; dir(dsl)") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["explain", "E0401"], ["eval", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["explain", "E0401"]])
 def test_help_and_explain_load_nothing_heavy(arguments: list[str]) -> None:
     assert loaded_after(f"from dsl.cli.main import main; main({arguments!r})") == set()
 
