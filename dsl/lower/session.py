@@ -59,7 +59,7 @@ from dsl.lower.sites import Sites
 from dsl.lower.specialise import Unit
 from dsl.lower.values import Val
 from dsl.syntax import ast
-from dsl.types import LangType
+from dsl.types import LangType, leaves
 
 MAX_ROUNDS = 60  # lowerings of one entry until the types of its memory settle; each widens something
 
@@ -201,7 +201,7 @@ class Session:
         span: Span | None = None,
     ) -> Entry:
         """Lower until the element types of all memory have settled."""
-        names = [f"x{k + 1}" for k in range(len(arg_types))]
+        names = _parameter_names(arg_types)
         span = span or Span(self.source, 0, 0)
         scope = scope or FunctionScope(None, ast.Nothing(), 0)
 
@@ -231,6 +231,13 @@ class Session:
         found = self.namespace.global_(name)
         assert found is not None
         return found.leaves
+
+
+def _parameter_names(types: Sequence[LangType]) -> list[str]:
+    """x where one parameter has leaves, x1, x2, … where several have; the others are not seen."""
+    seen = [k for k, t in enumerate(types) if leaves(t)]
+    shown = {k: f"x{n}" for n, k in enumerate(seen, 1)} if len(seen) > 1 else dict.fromkeys(seen, "x")
+    return [shown.get(k, f"unseen{k}") for k in range(len(types))]
 
 
 def _forwarded(program: Program, name: str) -> str:

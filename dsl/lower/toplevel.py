@@ -7,6 +7,7 @@ is run once: the globals that it assigns come in as variables and go out as resu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsl.diagnostics import error
@@ -55,9 +56,10 @@ def _included(session: Session, statements: Sequence[ast.Expr], inside: tuple[st
             continue
         if session.read is None:
             raise error("E0601", "include is not possible here", node.span)
-        if node.path in inside or len(inside) > 50:
+        path = str(Path(node.span.source.name).parent / node.path)  # beside the file that includes it
+        if path in inside or len(inside) > 50:
             raise error("E0601", f"{node.path} includes itself", node.span)
-        out += _included(session, session.parse(session.read(node.path)).statements, (*inside, node.path))
+        out += _included(session, session.parse(session.read(path)).statements, (*inside, path))
     return out
 
 
