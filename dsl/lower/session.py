@@ -222,8 +222,8 @@ class Session:
                 break
         else:
             raise error("E0204", "the element types of memory grow without bound", span)
-        root = _forwarded(unit.program, spec.name)
-        program = unit.reachable(root)
+        program = unit.reachable(_forwarded(unit.program, spec.name))
+        root = _named(program, next(iter(program.functions)), spec.name)
         used = {op.attrs["name"] for fn in program.functions.values() for op in fn.body.walk() if op.name == "global"}
         return Entry(program, root, tuple(arg_types), spec.result, {n: self._leaves_of(n) for n in sorted(used)})
 
@@ -238,6 +238,20 @@ def _parameter_names(types: Sequence[LangType]) -> list[str]:
     seen = [k for k, t in enumerate(types) if leaves(t)]
     shown = {k: f"x{n}" for n, k in enumerate(seen, 1)} if len(seen) > 1 else dict.fromkeys(seen, "x")
     return [shown.get(k, f"unseen{k}") for k in range(len(types))]
+
+
+def _named(program: Program, root: str, name: str) -> str:
+    """Give the root a name that is free; the name that it then has."""
+    rules = [fn.attrs["rule"] for fn in program.functions.values() if "rule" in fn.attrs]
+    if name in program.functions or any(root in (r.forward, r.reverse, r.pushforward) for r in rules):
+        return root
+    fn = program.functions[root]
+    fn.name = name
+    program.functions = {f.name: f for f in program.functions.values()}
+    for op in (op for f in program.functions.values() for op in f.body.walk()):
+        if op.attrs.get("fn") == root:
+            op.attrs["fn"] = name
+    return name
 
 
 def _forwarded(program: Program, name: str) -> str:
