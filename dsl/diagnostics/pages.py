@@ -264,6 +264,67 @@ PAGES: dict[str, Page] = {
             f(1.0)
         """,
     ),
+    "E0206": _page(
+        """
+            A value stands where a type was declared (a field, a variable, a result) and cannot be converted to it.
+            Int64 becomes Float64 by itself; a tuple becomes no number.
+        """,
+        """
+            struct Point
+              x::Float64
+            end
+            Point((1, 2))
+        """,
+        """
+            struct Point
+              x::Float64
+            end
+            Point(1)
+        """,
+    ),
+    "E0207": _page(
+        """
+            A value has no field of this name. The values of a Dict are reached by `d[:name]`.
+        """,
+        """
+            struct Point
+              x::Float64
+            end
+            Point(1.0).z
+        """,
+        """
+            struct Point
+              x::Float64
+            end
+            Point(1.0).x
+        """,
+    ),
+    "E0208": _page(
+        """
+            A constant, a field of an immutable struct, or a top-level variable seen from a function is assigned to.
+            What changes is the field of a `mutable struct` or a `Ref`.
+        """,
+        """
+            struct Point
+              x::Float64
+            end
+            function move(p)
+              p.x += 1.0
+              return p
+            end
+            move(Point(1.0))
+        """,
+        """
+            mutable struct Point
+              x::Float64
+            end
+            function move(p)
+              p.x += 1.0
+              return p
+            end
+            move(Point(1.0))
+        """,
+    ),
     # ------------------------------------------------------------ E03 calls and methods
     "E0301": _page(
         """
@@ -522,6 +583,28 @@ PAGES: dict[str, Page] = {
             gradient(x -> f(x)[2], 3.0)
         """,
     ),
+    "E0502": _page(
+        """
+            A gradient needs a function whose result is one real number, and this one gives a complex number. Take
+            its real part, its imaginary part or the square of its absolute value.
+        """,
+        """
+            struct Complex
+              re::Float64
+              im::Float64
+            end
+            f(x) = Complex(x, 2x)
+            gradient(f, 1.0)
+        """,
+        """
+            struct Complex
+              re::Float64
+              im::Float64
+            end
+            f(x) = Complex(x, 2x)
+            gradient(x -> f(x).re, 1.0)
+        """,
+    ),
     "E0503": _page(
         """
             Forward mode uses a rule given by a pullback by transposing it, which needs a pullback that is linear in
@@ -546,6 +629,22 @@ PAGES: dict[str, Page] = {
             f(1.0, 3)
         """,
         "sin'''(1.0)",
+    ),
+    "E0505": _page(
+        """
+            A derivative rule of the user gives something else than it should: `@adjoint f(x, y) = value, v̄ -> (x̄, ȳ)`
+            has one cotangent an argument (`nothing` is zero).
+        """,
+        """
+            g(x, y) = x*y
+            @adjoint g(x, y) = x*y, c -> (c*y,)
+            gradient(g, 2.0, 3.0)
+        """,
+        """
+            g(x, y) = x*y
+            @adjoint g(x, y) = x*y, c -> (c*y, c*x)
+            gradient(g, 2.0, 3.0)
+        """,
     ),
     # ------------------------------------------------------------ E06 files and Python values
     "E0601": _page(
