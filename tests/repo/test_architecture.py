@@ -22,5 +22,5 @@ def test_every_room_is_in_the_table() -> None:
 
 
 def test_named_tests_exist() -> None:
-    named = set(re.findall(r"`(tests/[\w/.]+)`", TEXT))
+    named = set(re.findall(r"`(tests/[\w/.]+)(?:::\w+)?`", TEXT))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
