@@ -6,7 +6,7 @@
                                  @code_adjoint @code_plan @code_llvm @code_native
     dfl> ?f                      documentation
 
-Ctrl-C drops the input or stops what runs, Ctrl-D leaves. An error never ends the session.
+Ctrl-C drops the input or stops what runs, Ctrl-D leaves. An error never ends the session, not even one of dfl itself.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dsl.diagnostics import CODES, DslError
+from dsl.diagnostics.bugs import bug_report
 from dsl.ops import PRIMITIVES
 from dsl.syntax import is_incomplete
 from dsl.workspace import Workspace
@@ -88,6 +89,8 @@ class Repl:
             self.show_error(error)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
+        except Exception as bug:
+            print(bug_report(bug), file=sys.stderr)
 
     def _evaluate(self, text: str) -> None:
         self.inputs += 1

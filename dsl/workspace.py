@@ -213,12 +213,13 @@ class Workspace:
         """Call a function with Python values; compiled code is kept by the types of the arguments."""
         values = (*args, *keywords.values())
         types = tuple(type_of(value, f"argument {k}") for k, value in enumerate(values, 1))
-        options = replace(self.options, mode=mode or fn.mode or self.options.mode)
-        key = (fn.type, types, tuple(keywords), options.mode)
+        mode = mode or fn.mode or self.options.mode
+        key = (fn.type, types, tuple(keywords), mode)
         compiled = self._compiled.get(key)
         if compiled is None:
             named = tuple(zip(keywords, types[len(args) :], strict=True))
-            compiled = self.driver.compile(self.entry(fn.type, types[: len(args)], named), options)
+            entry = self.entry(fn.type, types[: len(args)], named)
+            compiled = self.driver.compile(entry, replace(self.options, mode=mode))
             self._compiled[key] = compiled
         parts = [to_leaves(value, t) for value, t in zip(values, types, strict=True)]
         results = self.driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)])

@@ -64,11 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse: 2 for wrong usage, 0 after --help
         return stop.code if isinstance(stop.code, int) else WRONG_USAGE
     except Exception as bug:
-        if os.environ.get("DFL_DEBUG"):
-            import traceback
+        from dsl.diagnostics.bugs import bug_report
 
-            traceback.print_exc()
-        print(f"internal error, please report: {type(bug).__name__}: {bug} (DFL_DEBUG=1 shows more)", file=sys.stderr)
+        print(bug_report(bug), file=sys.stderr)
         return OUR_BUG
 
 

@@ -37,7 +37,8 @@ RANK = {prefix: level for level, prefixes in enumerate(LAYERS) for prefix in pre
 # Imports of the package inside functions, each with its reason: (module, imported module).
 LAZY = {
     ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
-    ("dsl.cli.main", "dsl"): "the version is",
+    ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
+    ("dsl.cli.main", "dsl"): "nor is the version",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",
 }
 # Third-party packages that are slow to import: where each may be imported at all.

@@ -79,15 +79,23 @@ def test_looking(line: str, shown: str, capsys: pytest.CaptureFixture[str]) -> N
     assert shown in capsys.readouterr().out
 
 
-def test_an_interrupt_while_something_runs_keeps_the_session(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (KeyboardInterrupt(), "interrupted\n"),
+        (AssertionError("odd"), "internal error, please report: AssertionError: odd (DFL_DEBUG=1 shows more)\n"),
+    ],
+)
+def test_nothing_that_happens_ends_the_session(
+    raised: BaseException, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("DFL_DEBUG", raising=False)
     work = open_workspace(Source("nothing", ""))
     inputs = iter(["1", "2"])
 
     def define(text: str, name: str, print_expressions: bool) -> None:
         if text == "1":
-            raise KeyboardInterrupt
+            raise raised
         print("done", text)
 
     def read(prompt: str) -> str:
@@ -100,4 +108,4 @@ def test_an_interrupt_while_something_runs_keeps_the_session(
     reader: Callable[[str], str] = read
     assert Repl(work, reader).run() == 0
     out, err = capsys.readouterr()
-    assert (out, err) == ("done 2\n", "interrupted\n")
+    assert (out, err) == ("done 2\n", said)
