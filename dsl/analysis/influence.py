@@ -356,6 +356,13 @@ class Flow:
         callee = self.owner.summary(op.attrs["fn"])
         if callee is None:
             return
+        cells = self._matched(callee, op)
+        while any(id(a) not in cells for a in self._summary_cells(callee)):
+            cells = self._matched(callee, op)  # in recursion the callee's cells are ours: matching has joined some
+        self._instantiate(callee, op, cells)
+
+    def _matched(self, callee: Flow, op: Op) -> dict[int, Cell]:
+        """Our cell for each of the callee's, by identity."""
         cells: dict[int, Cell] = {}
         for p, a in zip(callee.fn.params, op.args, strict=True):
             if is_ref(p.type):
@@ -363,7 +370,7 @@ class Flow:
         for k, r in enumerate(op.results):
             if is_ref(r.type):
                 self._match(callee.result_cells[k].find(), self.cell(r), cells)
-        self._instantiate(callee, op, cells)
+        return cells
 
     def _match(self, theirs: Cell, mine: Cell, cells: dict[int, Cell]) -> None:
         """Let a cell of the callee stand for one of ours, and all that is reachable from it."""
