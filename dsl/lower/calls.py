@@ -128,9 +128,9 @@ def _more_specific(m: Method, o: Method, n: int) -> bool:
     return True
 
 
-def _yields_to_builtin(m: Method, types: Sequence[LangType]) -> bool:
+def overridden(fn: GenericFunction, m: Method, types: Sequence[LangType]) -> bool:
     """A method for abstract number types does not replace the built-in one for numbers, which is more specific."""
-    if not all(is_number(t) for t in types):
+    if fn.builtin is None or not all(is_number(t) for t in types):
         return False
     return any(isinstance(p.pattern, Abstract) or concrete(p.pattern) is None for p in m.params)
 
@@ -151,7 +151,7 @@ def call_plain(f: Frame, fn: GenericFunction, args: list[Val], keywords: Keyword
     f.b.span = span
     types = [a.type for a in args]
     method = select_method(fn, types, span)
-    if method is not None and not (fn.builtin is not None and _yields_to_builtin(method, types)):
+    if method is not None and not overridden(fn, method, types):
         return call_method(f, method, FnType(fn, fn.name), (), args, keywords, span)
     if fn.builtin is not None:
         unknown = [k for k in keywords if k not in fn.builtin.keywords]
@@ -319,7 +319,6 @@ def spec_of_method(
         key, site_key, owner=m, stem=ir_name(m.name), title=title, span=span if m.span.end == 0 else m.span,
         namespace=m.namespace, scope=m.scope, params=params, lower=lower,
     )  # fmt: skip
-
 
 OPERATOR_NAMES = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "^": "pow", "÷": "idiv", "%": "rem", "\\": "ldiv", "//": "frac",

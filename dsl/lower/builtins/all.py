@@ -1,6 +1,6 @@
 """Importing this module fills the table of built-in functions."""
 
 from dsl.lower import expressions, loops, names, statements
-from dsl.lower.builtins import compare, derivatives, numbers, records, rules, text
+from dsl.lower.builtins import compare, derivatives, functions, numbers, records, rules, text
 
-TABLES = (expressions, loops, names, statements, compare, derivatives, numbers, records, rules, text)
+TABLES = (expressions, loops, names, statements, compare, derivatives, functions, numbers, records, rules, text)
