@@ -16,7 +16,8 @@ from dsl.analysis.influence import Path
 from dsl.diagnostics import DslWarning, Span, error
 from dsl.ir.core import Region, Value
 from dsl.lower.builtins.registry import builtin
-from dsl.lower.calls import Keywords, call_spec, call_value, caller, ir_name
+from dsl.lower.calls import ClosureCode, Keywords, accepts, call_spec, call_value, caller, ir_name
+from dsl.lower.declarations import GenericFunction
 from dsl.lower.frame import Frame
 from dsl.lower.scopes import FunctionScope
 from dsl.lower.sites import erase
@@ -78,6 +79,7 @@ class Target:
 def target(f: Frame, fn: LangType, args: tuple[LangType, ...], span: Span) -> Target:
     """Make (or find) a target. A derivative of a function that is still being lowered needs itself: an error."""
     name = fn.name if isinstance(fn, FnType | StructType) else "f"
+    names = parameter_names(fn, args)
 
     def lower(frame: Frame, vals: list[Val]) -> None:
         result = call_value(frame, vals[0], vals[1:], {}, span)
@@ -89,7 +91,7 @@ def target(f: Frame, fn: LangType, args: tuple[LangType, ...], span: Span) -> Ta
         ("apply", fn, args), ("apply", erase(fn), tuple(map(erase, args))), owner=("apply", name),
         stem=f"{ir_name(name)}.call", title=f"{name}({', '.join(map(show_type, args))})", span=span,
         namespace=f.namespace, scope=FunctionScope(None, ast.Nothing(), 0),
-        params=[(fn, name), *((t, f"x{k + 1}" if len(args) > 1 else "x") for k, t in enumerate(args))], lower=lower,
+        params=[(fn, name), *zip(args, names, strict=True)], lower=lower,
     )  # fmt: skip
     if spec.active or spec.low is not None:
         raise error(
@@ -97,6 +99,17 @@ def target(f: Frame, fn: LangType, args: tuple[LangType, ...], span: Span) -> Ta
             hint="take the derivative outside the recursion",
         )  # fmt: skip
     return Target(spec, fn, args)
+
+
+def parameter_names(fn: LangType, args: Sequence[LangType]) -> list[str]:
+    """What the user calls the parameters that these arguments go to; x, x2 … where there is no such name."""
+    nodes: Sequence[ast.Node] = ()
+    if isinstance(fn, FnType) and isinstance(fn.key, GenericFunction):
+        nodes = [m.node for m in fn.key.methods if accepts(m, args)]
+    elif isinstance(fn, FnType) and isinstance(fn.key, ClosureCode):
+        nodes = [scope.node for scope in fn.key.functions]
+    given = [p.name for p in getattr(nodes[0], "params", ())] if len(nodes) == 1 else []
+    return [given[k] if k < len(given) and given[k] else f"x{k + 1 if k else ''}" for k in range(len(args))]
 
 
 def arguments(f: Frame, args: Sequence[Val]) -> list[Val]:

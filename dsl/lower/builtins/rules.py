@@ -42,15 +42,17 @@ from dsl.types import BOTTOM, F32, FLOAT32, FLOAT64, NOTHING, FnType, LangType, 
 Body = Callable[[Frame, list[Val]], Val]
 
 
-def helper(f: Frame, what: str, key: tuple[object, ...], types: Sequence[LangType], name: str, span: Span, body: Body) -> Spec:
+def helper(
+    f: Frame, what: str, key: tuple[object, ...], types: Sequence[LangType], name: str, span: Span, body: Body
+) -> Spec:
     """An internal specialisation with parameters of these types."""
 
     def lower(frame: Frame, vals: list[Val]) -> None:
         frame.leave(body(frame, vals), span)
 
     return f.unit.specialise(
-        (what, *key, tuple(types)), (what, tuple(map(erase, types))), owner=(what, name), stem=f"{ir_name(name)}.{what}",
-        title=f"{name}({', '.join(map(show_type, types))})", span=span, namespace=f.namespace,
+        (what, *key, tuple(types)), (what, tuple(map(erase, types))), owner=(what, name),
+        stem=f"{ir_name(name)}.{what}", title=f"{name}({', '.join(map(show_type, types))})", span=span, namespace=f.namespace,
         scope=FunctionScope(None, ast.Nothing(), 0),
         params=[(t, f"x{k + 1}" if len(types) > 1 else "x") for k, t in enumerate(types)], lower=lower,
     )  # fmt: skip
@@ -74,7 +76,8 @@ def float_vals(values: Sequence[Value]) -> Val:
 
 def refuse_memory(types: Sequence[LangType], name: str, span: Span) -> None:
     if any(is_ref(leaf) for t in types for leaf in leaves(t)):
-        raise error("E0901", f"a derivative rule for {name} with a mutable argument or result is not supported yet", span)
+        text = f"a derivative rule for {name} with a mutable argument or result is not supported yet"
+        raise error("E0901", text, span)
 
 
 # ---------------------------------------------------------------- rules of named functions
@@ -158,8 +161,8 @@ def _make_reverse(
         given = [callee, *vals] if named else vals
         result = call_method(frame, method, FnType(fn, fn.name), (), given, {}, span)
         if not (isinstance(result.type, TupleType) and len(result.type.items) == 2):
-            raise error("E0505", f"the rule of {fn.name} must give the value and a pullback, not {show_type(result.type)}",
-                        method.span, hint="`y, ȳ -> (x̄,)`")  # fmt: skip
+            text = f"the rule of {fn.name} must give the value and a pullback, not {show_type(result.type)}"
+            raise error("E0505", text, method.span, hint="`y, ȳ -> (x̄,)`")
         value, back = items_of(result)
         return tuple_val([adapt(frame, value, spec.result), back])
 
