@@ -20,7 +20,7 @@ from dsl.lower.scopes import Scope, Var, children
 from dsl.lower.values import UNIT, Val, items_of, named_val, show_type, split, tuple_val
 from dsl.syntax import ast
 from dsl.types import (
-    FLOAT64, I64, INT64, DictType, FnType, IterType, NamedTupleType, OptionalType, RangeType, StaticDictType, StringLit,
+    BOTTOM, FLOAT64, I64, INT64, DictType, FnType, IterType, NamedTupleType, OptionalType, RangeType, StaticDictType, StringLit,
     SymbolLit, TupleType, VectorType,
 )  # fmt: skip
 
@@ -257,12 +257,24 @@ def _length(f: Frame, mem: Value) -> Value:
 def _over_vector(f: Frame, over: Val, plan: Plan, body: Body) -> None:
     mem = over.leaf
     (item,) = f.current(over.type)
+    if item == BOTTOM:  # nothing is ever put in
+        return
     while_index(f, lambda: _length(f, mem), plan, lambda k: body(f.load(mem, k, item)))
+
+
+def _over_prefix(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    """The items that a vector had at some time, by their number then."""
+    vector, n = _parts(over)
+    (item,) = f.current(vector.type)
+    if item != BOTTOM:
+        count_up(f, n.leaf, plan, lambda k: body(f.load(vector.leaf, k, item)))
 
 
 def _over_dict(f: Frame, over: Val, plan: Plan, body: Body, pick: Callable[[Val, Val], Val]) -> None:
     entries = over.leaves[0]
     key, value = f.current(over.type)
+    if value == BOTTOM:
+        return
 
     def entry(k: Value) -> None:
         both = f.load(entries, k, TupleType((key, value)))
@@ -440,6 +452,7 @@ def _over_reversed(f: Frame, over: Val, plan: Plan, body: Body) -> None:
 
 _ITERATORS: dict[str, Callable[[Frame, Val, Plan, Body], None]] = {
     "counted": _over_counted,
+    "prefix": _over_prefix,
     "enumerate": _over_enumerate,
     "zip": _over_zip,
     "pairs": _over_pairs(lambda k, v: named_val(("first", "second"), (k, v))),

@@ -23,6 +23,7 @@ class Sites:
         self._parents: list[int] = [0]  # site 0: a declared type, no site
         self._types: list[LangType] = [BOTTOM]
         self._fixed: list[bool] = [True]
+        self._dynamic: set[int] = set()
 
     def at(self, key: Hashable, initial: LangType = BOTTOM) -> int:
         """The site of a place, made at the first call."""
@@ -54,6 +55,17 @@ class Sites:
 
     def fix(self, site: int) -> None:
         self._fixed[self.find(site)] = True
+
+    def is_dynamic(self, site: int) -> bool:
+        """Whether a Dict written with known keys must take others, too."""
+        return self.find(site) in self._dynamic
+
+    def make_dynamic(self, site: int) -> None:
+        site = self.find(site)
+        if site not in self._dynamic:
+            self._dynamic.add(site)
+            self._types[site] = BOTTOM
+            self.dirty = True
 
     def merge(self, a: int, b: int) -> int:
         """Make two sites one; the caller sets its type. Gives its number."""

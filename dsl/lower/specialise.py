@@ -17,10 +17,9 @@ from dsl.ir.core import Function, Program, Region
 from dsl.lower.declarations import Namespace
 from dsl.lower.frame import Frame
 from dsl.lower.joins import MAX_DEPTH, adapt, join_or_fail, too_deep
-from dsl.lower.scopes import FunctionScope, Scope
+from dsl.lower.scopes import Scope
 from dsl.lower.sites import Sites
 from dsl.lower.values import Diverged, Val, depth
-from dsl.syntax import ast
 from dsl.types import BOTTOM, LangType, leaves
 
 MAX_SPECIALISATIONS = 200
@@ -56,7 +55,7 @@ class Unit:
         self.order: list[Spec] = []
         self.stack: list[Spec] = []
         self.counts: dict[object, int] = {}
-        self.empty_scope = FunctionScope(None, ast.Nothing(), 0)
+        self.internal: dict[Hashable, str] = {}  # functions that stand for no method, by what they are for
         self._influence: Influence | None = None
 
     @property

@@ -19,10 +19,10 @@ from dsl.lower.control import branch
 from dsl.lower.expressions import join_text
 from dsl.lower.frame import Frame, Slot
 from dsl.lower.loops import Plan, for_each, static_items
-from dsl.lower.values import UNIT, Val, items_of, show_type, split, text_of
+from dsl.lower.values import UNIT, Val, is_real, items_of, show_type, split, text_of
 from dsl.types import (
     BOOLEAN, FLOAT32, FLOAT64, I64, INT64, NOTHING, STRING, SYMBOL, DictType, FnType, Irrational, IterType,
-    LangType, NamedTupleType, OptionalType, RangeType, RefType, StaticDictType, StringLit, StructType, SymbolLit,
+    LangType, NamedTupleType, OptionalType, Prim, RangeType, RefType, StaticDictType, StringLit, StructType, SymbolLit,
     TupleType, TypeValue, VariantType, VectorType, record_leaves,
 )  # fmt: skip
 
@@ -244,10 +244,10 @@ _SHOWN: dict[type, Callable[[_Printer, Val, bool], None]] = {
 }  # fmt: skip
 
 
-def template(f: Frame, v: Val) -> tuple[str, tuple[Value, ...]]:
+def template(f: Frame, v: Val, quoted: bool = False) -> tuple[str, tuple[Value, ...]]:
     """A message as the text and operands of a `check` op."""
     p = _Printer(f, printing=False)
-    p.value(v, False)
+    p.value(v, quoted)
     return p.text, tuple(p.operands)
 
 
@@ -336,7 +336,20 @@ def lower_times(f: Frame, args: list[Val]) -> Val | None:
 
 
 def _multiply(f: Frame, args: list[Val]) -> Val | None:
-    return BUILTINS["multiply"].lower(f, args)
+    scaled = _scaled_range(f, args)
+    return BUILTINS["multiply"].lower(f, args) if scaled is None else scaled
+
+
+def _scaled_range(f: Frame, args: list[Val]) -> Val | None:
+    """`2*(1:3)` is the range 2:2:6."""
+    if len(args) != 2:
+        return None
+    r, by = args if isinstance(args[0].type, RangeType) else args[::-1]
+    if not isinstance(r.type, RangeType) or not is_real(by.type):
+        return None
+    start, step = (call_name(f, "*", [Val(r.type.item, (x,)), by]) for x in r.leaves[:2])
+    assert isinstance(start.type, Prim)
+    return Val(RangeType(start.type), (start.leaf, step.leaf, r.leaves[2]))
 
 
 @builtin("Symbol")
