@@ -9,16 +9,17 @@ from dsl.lower.annotations import concrete, pattern
 from dsl.lower.calls import call_name, call_value, closure
 from dsl.lower.control import Facts, branch
 from dsl.lower.convert import convert_value
+from dsl.lower.declarations import StructDecl
 from dsl.lower.frame import Frame, Slot
 from dsl.lower.lowering import expr, handles
 from dsl.lower.names import name_value
-from dsl.lower.patterns import Pattern, matches
+from dsl.lower.patterns import Pattern, StructP, matches
 from dsl.lower.scopes import FunctionScope
 from dsl.lower.values import UNIT, Val, fn_val, items_of, named_val, show_type, text_of, tuple_val, type_val
 from dsl.syntax import ast
 from dsl.types import (
     BOOLEAN, F32, F64, FLOAT32, FLOAT64, INT64, NOTHING, FnType, IterType, NamedTupleType, OptionalType, StringLit,
-    SymbolLit, TupleType, VectorType,
+    SymbolLit, TupleType, TypeValue, VectorType, leaves,
 )  # fmt: skip
 
 # ---------------------------------------------------------------- literals
@@ -70,7 +71,7 @@ def join_text(parts: Sequence[Val]) -> Val:
         if isinstance(v.type, IterType) and v.type.kind == "text":
             at = 0
             for t in v.type.items:
-                n = len(Val(t).leaves) if text_of(t) is not None else _count(t)
+                n = len(leaves(t))
                 pieces.append(Val(t, v.leaves[at : at + n]))
                 at += n
         else:
@@ -78,12 +79,6 @@ def join_text(parts: Sequence[Val]) -> Val:
     if all(text_of(v.type) is not None for v in pieces):
         return Val(StringLit("".join(text_of(v.type) or "" for v in pieces)))
     return Val(IterType("text", tuple(v.type for v in pieces)), tuple(leaf for v in pieces for leaf in v.leaves))
-
-
-def _count(t: object) -> int:
-    from dsl.types import leaves
-
-    return len(leaves(t))  # type: ignore[arg-type]
 
 
 @handles(ast.Tuple)
@@ -199,11 +194,6 @@ def _convert(f: Frame, node: ast.Call) -> Val | None:
     value = expr(f, node.args[1])
     f.at(node)
     return value if to is None else convert_value(f, value, to, node.span)
-
-
-def _typed_argument(f: Frame, node: ast.Call) -> Val | None:
-    """`zero(T)`, `typemax(Int)`, `round(Int, x)`: a type as first argument is read as a type."""
-    return None
 
 
 _SPECIAL = {"^": _literal_power, "isa": _isa, "convert": _convert}
@@ -382,9 +372,23 @@ def lower_if(f: Frame, node: ast.If, want: bool) -> Val:
 @handles(ast.Index)
 def lower_index(f: Frame, node: ast.Index, want: bool) -> Val:
     value = expr(f, node.value)
+    element = element_type(value)
+    if element is not None:
+        name = "vector_of" if node.indices else "empty_vector"
+        return call_name(f, name, [element, *arguments(f, node.indices)], node.span)
     indices = index_values(f, value, node.indices)
     f.at(node)
     return call_name(f, "getindex", [value, *indices], node.span)
+
+
+def element_type(v: Val) -> Val | None:
+    """The `T` of `T[…]`, where what is indexed is a type."""
+    if isinstance(v.type, TypeValue):
+        return v
+    if isinstance(v.type, FnType) and isinstance(v.type.key, StructDecl):
+        plain = v.type.key.plain()
+        return type_val(plain if plain is not None else StructP(v.type.key))  # type: ignore[arg-type]
+    return None
 
 
 def index_values(f: Frame, value: Val, nodes: Sequence[ast.Expr]) -> list[Val]:

@@ -21,7 +21,7 @@ from dsl.lower.frame import Frame, Slot
 from dsl.lower.loops import Plan, for_each, static_items
 from dsl.lower.values import UNIT, Val, is_real, items_of, show_type, split, text_of
 from dsl.types import (
-    BOOLEAN, FLOAT32, FLOAT64, I64, INT64, NOTHING, STRING, SYMBOL, DictType, FnType, Irrational, IterType,
+    BOOLEAN, BOTTOM, FLOAT32, FLOAT64, I64, INT64, NOTHING, STRING, SYMBOL, DictType, FnType, Irrational, IterType,
     LangType, NamedTupleType, OptionalType, Prim, RangeType, RefType, StaticDictType, StringLit, StructType, SymbolLit,
     TupleType, TypeValue, VariantType, VectorType, record_leaves,
 )  # fmt: skip
@@ -166,7 +166,8 @@ def _show_vector(p: _Printer, v: Val, quoted: bool) -> None:
     (item,) = p.f.current(v.type)
     n = p.f.b.op("len", v.leaves, (I64,)).result
     empty = p.f.b.prim("eq", n, p.f.b.i64(0))
-    p.choice(empty, lambda: p.add(f"{show_type(item)}["), lambda: p.add("["))
+    shown = "Any" if item == BOTTOM else show_type(item)
+    p.choice(empty, lambda: p.add(f"{shown}["), lambda: p.add("["))
     p.each(v, lambda x: p.value(x, True))
     p.add("]")
 

@@ -1,0 +1,32 @@
+"""Names of the language whose time has not come: arrays, linear algebra, complex numbers. Calling one says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from dsl.diagnostics import error
+from dsl.lower.builtins.registry import builtin
+from dsl.lower.frame import Frame
+from dsl.lower.values import Val
+
+_ARRAYS = (
+    "zeros", "ones", "fill", "similar", "ndims", "reshape", "vec", "vcat", "hcat", "cat", "diff", "cumsum", "cumprod",
+    "accumulate", "sort", "sort!", "sortperm", "searchsortedlast", "searchsortedfirst", "view", "dot", "cross", "norm",
+    "normalize", "transpose", "det", "logdet", "tr", "diag", "cholesky", "lu", "qr", "svd", "eigen", "kron",
+    "batched_mul", "softmax", "logsumexp", "findall", "permutedims", "broadcast", "dropdims", "repeat", "⋅", "×",
+)  # fmt: skip
+_COMPLEX = ("complex", "angle", "cis")
+
+
+def _later(name: str, what: str) -> Callable[[Frame, list[Val]], NoReturn]:
+    def lower(f: Frame, args: list[Val]) -> NoReturn:
+        raise error("E0901", f"{name} is not supported yet: it needs {what}", f.span)
+
+    return lower
+
+
+for _name in _ARRAYS:
+    builtin(_name)(_later(_name, "arrays"))
+for _name in _COMPLEX:
+    builtin(_name)(_later(_name, "complex numbers"))
