@@ -42,7 +42,8 @@ class Options:
     mode         how to differentiate: "auto" takes the cheaper way
     checks       False: NaN where a function is outside its domain, instead of a DomainError
     optimize     False: no passes of ours but those that are needed
-    interpreter  run the SSA by the reference interpreter instead of native code
+    interpreter  True: the reference interpreter runs the SSA; False: native code does; None: native code does, save
+                 what runs once and is small, where the interpreter is done before LLVM would have begun
     verify       check the invariants of the SSA after every pass
     """
 
@@ -50,7 +51,7 @@ class Options:
     mode: Mode = "auto"
     checks: bool = True
     optimize: bool = True
-    interpreter: bool = False
+    interpreter: bool | None = None
     verify: bool = False
 
     def __post_init__(self) -> None:
@@ -151,7 +152,8 @@ class Driver:
         """Call compiled code with leaf values; the values of the top-level variables it uses are added. What runs once
         and is small is interpreted: the bits are the same."""
         leaves = [*args, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
-        if compiled.options.interpreter or (once and is_small(compiled)):
+        interpreted = compiled.options.interpreter
+        if interpreted or (interpreted is None and once and is_small(compiled)):
             with self.timings.stage("run"):
                 return interpret(compiled.program, compiled.entry.name, leaves, self.out)
         unit = compiled.unit

@@ -54,7 +54,7 @@ def open_program(file: str | None, arguments: Namespace, print_expressions: bool
         opt_level=0 if arguments.no_optimize else arguments.opt_level,
         optimize=not arguments.no_optimize,
         checks=not arguments.no_checks,
-        interpreter=arguments.interp,
+        interpreter=True if arguments.interp else None,
         verify=arguments.verify,
     )
 

@@ -11,10 +11,6 @@ from functools import lru_cache
 from typing import Any
 
 import dsl
-import dsl.driver
-
-# What runs once and is small is interpreted, which saves a user LLVM's time; a way that says native is to be native.
-dsl.driver.is_small = lambda compiled: False
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,9 @@ def test_what_runs_once_needs_no_native_code_if_it_is_small(driver: Driver) -> N
     driver.call(small, [2.0], once=True)
     driver.call(loop, [2.0], once=True)
     assert small.native is None and loop.native is not None
+    told = compiled(driver, "df", Options(interpreter=False))
+    driver.call(told, [2.0], once=True)
+    assert told.native is not None
 
 
 @pytest.mark.parametrize(
