@@ -7,13 +7,32 @@ from collections.abc import Callable, Mapping
 from dsl.diagnostics import error
 from dsl.lower.declarations import Namespace, StructDecl
 from dsl.lower.patterns import (
-    ABSTRACTS, ANY, CONCRETE, FUNCTION, REAL, Abstract, FunctionP, GenericP, Pattern, StructP, TupleP, TypeP, TypeVarP,
+    ABSTRACTS,
+    ANY,
+    CONCRETE,
+    FUNCTION,
+    REAL,
+    Abstract,
+    FunctionP,
+    GenericP,
+    Pattern,
+    StructP,
+    TupleP,
+    TypeP,
+    TypeVarP,
     UnionP,
 )  # fmt: skip
 from dsl.lower.suggest import did_you_mean
 from dsl.syntax import ast
 from dsl.types import (
-    NOTHING, DictType, LangType, OptionalType, RefType, StructType, TupleType, VectorType,
+    NOTHING,
+    DictType,
+    LangType,
+    OptionalType,
+    RefType,
+    StructType,
+    TupleType,
+    VectorType,
 )  # fmt: skip
 
 _ARRAYS = frozenset({"Array", "Matrix", "AbstractMatrix", "Complex", "Rational"})
@@ -163,7 +182,7 @@ def substitute(p: Pattern, binds: Mapping[str, LangType]) -> Pattern:
 
 def is_open(p: Pattern) -> bool:
     """Whether a field of this declared type gets its type from the value it is given."""
-    return isinstance(p, Abstract | UnionP | GenericP | TupleP | StructP) and concrete(p) is None or p is FUNCTION
+    return (isinstance(p, Abstract | UnionP | GenericP | TupleP | StructP) and concrete(p) is None) or p is FUNCTION
 
 
 def type_names_of(struct: StructType) -> tuple[str, ...]:

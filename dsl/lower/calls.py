@@ -13,27 +13,36 @@ from typing import Any
 from dsl.diagnostics import Span, error
 from dsl.lower.annotations import concrete, pattern, substitute
 from dsl.lower.control import branch
+from dsl.lower.convert import convert_value
 from dsl.lower.declarations import GenericFunction, Method, Namespace, Parameter, make_method
 from dsl.lower.frame import Frame, Slot
 from dsl.lower.joins import adapt
-from dsl.lower.convert import convert_value
 from dsl.lower.lowering import assign_target, body_value
-from dsl.lower.patterns import ANY, Abstract, Pattern, matches, narrower, widen_literal
-from dsl.lower.scopes import FunctionScope, Var, target_names
+from dsl.lower.patterns import ANY, Abstract, matches, narrower, widen_literal
+from dsl.lower.scopes import FunctionScope, Var
 from dsl.lower.sites import erase
 from dsl.lower.specialise import Spec
 from dsl.lower.suggest import did_you_mean
 from dsl.lower.values import Val, flatten, is_number, show_type, split, tuple_val
 from dsl.syntax import ast
 from dsl.types import (
-    BOTTOM, NOTHING, FnType, LangType, OptionalType, StringLit, StructType, SymbolLit, TypeValue, VariantType,
-    VectorType, leaves,
+    BOTTOM,
+    NOTHING,
+    FnType,
+    LangType,
+    OptionalType,
+    StructType,
+    TypeValue,
+    VariantType,
+    VectorType,
+    leaves,
 )  # fmt: skip
 
 Keywords = Mapping[str, Val]
 Caller = Callable[[Frame, Val, list[Val], Keywords, Span], Val]
 CALLERS: dict[type, Caller] = {}
-RULED: list[Callable[[Frame, GenericFunction, list[Val], Span], Val | None]] = []  # how functions with a rule are called
+# How functions with a derivative rule are called; filled by `builtins.rules`.
+RULED: list[Callable[[Frame, GenericFunction, list[Val], Span], Val | None]] = []
 MANY_LITERALS = 40  # after so many specialisations of a method, literal symbols and strings become plain ones
 
 
@@ -181,7 +190,7 @@ def _split_optional(f: Frame, fn: GenericFunction, args: list[Val], keywords: Ke
 
     def absent() -> Val:
         types = [*(a.type for a in args[:k]), NOTHING, *(a.type for a in args[k + 1 :])]
-        if fn.builtin is None and select_method(fn, types, span) is None or fn.builtin is not None:
+        if (fn.builtin is None and select_method(fn, types, span) is None) or fn.builtin is not None:
             shown = ", ".join(map(show_type, types))
             f.fail("E0301", f"no method matching {fn.name}({shown})", hint="the value is nothing here")
         return call(Val(NOTHING))
@@ -235,7 +244,8 @@ def method_of(f: Frame, scope: FunctionScope, code: ClosureCode) -> Method:
         node = scope.node
         assert isinstance(node, ast.Lambda | ast.FunctionDef)
         made[key] = make_method(node, code.namespace, pattern, scope, dict(code.types), code.name)
-    return made[key]
+    method: Method = made[key]
+    return method
 
 
 def closure(f: Frame, functions: Sequence[FunctionScope], name: str, span: Span) -> Val:
@@ -299,7 +309,7 @@ def spec_of_method(
 ) -> Spec:
     key = (m, callee.captures, tuple(types), tuple(keywords.items()))
     site_key = (m, tuple(erase(t) for _, t in callee.captures), tuple(map(erase, types)), tuple(keywords.items()))
-    shown = [f"{p.name}::{show_type(t)}" if p.name else f"::{show_type(t)}" for p, t in zip(m.params, types, strict=False)]
+    shown = [f"{p.name}::{show_type(t)}" for p, t in zip(m.params, types, strict=False)]
     shown += [show_type(t) for t in types[len(shown) :]]
     title = f"{m.name}({', '.join(shown)})"
     hints = [p.name or "_" for p in m.params]

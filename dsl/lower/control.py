@@ -106,7 +106,7 @@ class _Merge:
         return len(self.types) - 1
 
     def _converted(self, vals: Sequence[Val], t: LangType, hint: str) -> list[int | Value]:
-        rows = [in_arm(self.f, a.b, lambda v=v: adapt(self.f, v, t)).leaves for a, v in zip(self.arms, vals, strict=True)]
+        rows = [adapt_in(self.f, a.b, v, t).leaves for a, v in zip(self.arms, vals, strict=True)]
         return [self._leaf(column, hint) for column in zip(*rows, strict=True)]
 
     def variable(self, var: Var) -> None:
@@ -160,11 +160,11 @@ class _Merge:
         return Val(value.type, tuple(map(self._value, self.value_parts)), value.known) if self.value_parts else value
 
 
-def in_arm(f: Frame, b: Builder, emit: Callable[[], Val]) -> Val:
-    """Emit at the end of another region."""
+def adapt_in(f: Frame, b: Builder, v: Val, t: LangType) -> Val:
+    """Convert a value at the end of another region."""
     saved, f.b = f.b, b
     try:
-        return emit()
+        return adapt(f, v, t)
     finally:
         f.b = saved
 

@@ -12,7 +12,13 @@ from dsl.lower.frame import Frame
 from dsl.lower.joins import adapt, join
 from dsl.lower.values import FLOATS, Val, flatten, is_real, items_of, show_type
 from dsl.types import (
-    BOOLEAN, FLOAT32, FLOAT64, INT64, LangType, OptionalType, TupleType,
+    BOOLEAN,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    LangType,
+    OptionalType,
+    TupleType,
 )  # fmt: skip
 
 

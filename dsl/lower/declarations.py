@@ -115,7 +115,9 @@ class StructDecl:
         """The type, where it has no parameters of any kind."""
         return None if self.type_vars or any(self.open_fields) else self.instantiate(())
 
-    def instantiate(self, params: tuple[LangType, ...], open_items: tuple[LangType, ...] = (), site: int = 0) -> StructType:
+    def instantiate(
+        self, params: tuple[LangType, ...], open_items: tuple[LangType, ...] = (), site: int = 0
+    ) -> StructType:
         """The type for parameters (the declared ones, then the hidden ones)."""
         binds = {v.name: p for v, p in zip(self.type_vars, params, strict=False)}
         given = iter(open_items if self.mutable else params[len(self.type_vars) :])

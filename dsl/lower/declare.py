@@ -57,7 +57,7 @@ def _struct(ns: Namespace, node: ast.StructDef) -> StructDecl:
     return StructDecl(
         node.name, tuple(variables), tuple(p.name for p in node.fields), patterns,  # type: ignore[arg-type]
         _supertype(ns, node.supertype, names), node.mutable, node, tuple(map(is_open, patterns)),
-        substitute, doc=node.doc,  # type: ignore[arg-type]
+        substitute, doc=node.doc,
     )  # fmt: skip
 
 

@@ -18,8 +18,23 @@ from dsl.lower.scopes import FunctionScope
 from dsl.lower.values import UNIT, Val, fn_val, items_of, named_val, show_type, text_of, tuple_val, type_val
 from dsl.syntax import ast
 from dsl.types import (
-    BOOLEAN, F32, F64, FLOAT32, FLOAT64, INT64, NOTHING, FnType, IterType, NamedTupleType, OptionalType, StringLit,
-    SymbolLit, TupleType, TypeValue, VectorType, leaves,
+    BOOLEAN,
+    F32,
+    F64,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    NOTHING,
+    FnType,
+    IterType,
+    NamedTupleType,
+    OptionalType,
+    StringLit,
+    SymbolLit,
+    TupleType,
+    TypeValue,
+    VectorType,
+    leaves,
 )  # fmt: skip
 
 # ---------------------------------------------------------------- literals
@@ -122,7 +137,7 @@ def arguments(f: Frame, nodes: Sequence[ast.Expr]) -> list[Val]:
 def spread(f: Frame, v: Val, span: Span) -> list[Val]:
     if isinstance(v.type, TupleType | NamedTupleType):
         return items_of(v)
-    if isinstance(v.type, IterType) or isinstance(v.type, VectorType):
+    if isinstance(v.type, IterType | VectorType):
         raise error("E0901", f"`...` of a {show_type(v.type)}, whose length is known at run time only, is not "
                     "supported yet", span, hint="use a tuple, or `reduce(f, v)`")  # fmt: skip
     return [v]
@@ -308,9 +323,12 @@ def _condition_hint(v: Val) -> str:
     return "compare with nothing: `x !== nothing`" if isinstance(v.type, OptionalType) else ""
 
 
+_NOTHING_TESTS = frozenset({"===", "==", "!==", "!="})
+
+
 def facts(f: Frame, node: ast.Expr) -> tuple[Facts, Facts]:
     match node:
-        case ast.Compare(operators=(("===" | "==" | "!==" | "!=") as op,), operands=(ast.Name() as name, ast.Nothing())):
+        case ast.Compare(operators=(op,), operands=(ast.Name() as name, ast.Nothing())) if op in _NOTHING_TESTS:
             none, some = _optional_facts(f, name)
             return (none, some) if op in ("===", "==") else (some, none)
         case ast.Call(fn=ast.Name(id="isnothing"), args=(ast.Name() as name,)):

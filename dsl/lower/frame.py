@@ -14,13 +14,13 @@ from dsl.diagnostics import DslError, Span, error
 from dsl.ir.core import Region, Value
 from dsl.lower import joins
 from dsl.lower.scopes import Scope, Var
-from dsl.lower.values import Diverged, Val
+from dsl.lower.values import Diverged, Val, depth, show_type
 from dsl.ops import Builder
 from dsl.syntax import ast
 from dsl.types import BOTTOM, LangType, RefType, TupleType, leaves
 
 if TYPE_CHECKING:
-    from dsl.lower.methods import Namespace
+    from dsl.lower.declarations import Namespace
     from dsl.lower.sites import Sites
     from dsl.lower.specialise import Spec, Unit
 
@@ -152,7 +152,7 @@ class Frame:
     def current(self, t: LangType) -> tuple[LangType, ...]:
         """The element types of a memory type as known by now (its site may have been widened since)."""
         site = getattr(t, "site", 0)
-        declared = joins._contents(t)
+        declared = joins.contents_of(t)
         return self.contents(site, len(declared)) if site else declared
 
     def fit(self, val: Val, t: LangType, k: int, what: str, span: Span) -> Val:
@@ -163,10 +163,8 @@ class Frame:
         if joined == have[k]:
             return joins.adapt(self, val, joined)
         if joined is None or not site or self.sites.is_fixed(site):
-            raise error(
-                "E0202", f"{what} holds {joins.show_type(have[k])} and is given {joins.show_type(val.type)}", span
-            )
-        if joins.depth(joined) > joins.MAX_DEPTH:
+            raise error("E0202", f"{what} holds {show_type(have[k])} and is given {show_type(val.type)}", span)
+        if depth(joined) > joins.MAX_DEPTH:
             raise joins.too_deep(joined, span)
         self.sites.set(site, TupleType((*have[:k], joined, *have[k + 1 :])))
         return joins.adapt(self, val, joined)
@@ -198,8 +196,7 @@ class Frame:
         return joins.number(self, v, to)
 
     def check(self, ok: Value, code: str, text: str, *operands: Value, hint: str = "") -> None:
-        attrs = {"code": code, "text": text, "hint": hint}
-        self.b.op("check", (ok, *operands), **attrs)
+        self.b.op("check", (ok, *operands), code=code, text=text, hint=hint)
 
     def fail(self, code: str, text: str, *operands: Value, hint: str = "") -> NoReturn:
         """An error that is raised whenever control gets here."""

@@ -15,9 +15,36 @@ from dsl.ir.core import Value
 from dsl.lower.sites import Sites
 from dsl.lower.values import Val, depth, flatten, is_real, items_of, promote, show_type, split
 from dsl.types import (
-    BOTTOM, F32, F64, FLOAT32, FLOAT64, I64, INT64, NOTHING, STRING, SYMBOL, Bottom, DictType, FnType, Irrational,
-    IterType, LangType, NamedTupleType, OptionalType, RangeType, RefType, StaticDictType, StringLit, StructType,
-    SymbolLit, TupleType, TypeValue, VariantType, VectorType, intern, leaves,
+    BOTTOM,
+    F32,
+    F64,
+    FLOAT32,
+    FLOAT64,
+    I64,
+    INT64,
+    NOTHING,
+    STRING,
+    SYMBOL,
+    Bottom,
+    DictType,
+    FnType,
+    Irrational,
+    IterType,
+    LangType,
+    NamedTupleType,
+    OptionalType,
+    RangeType,
+    RefType,
+    StaticDictType,
+    StringLit,
+    StructType,
+    SymbolLit,
+    TupleType,
+    TypeValue,
+    VariantType,
+    VectorType,
+    intern,
+    leaves,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -87,7 +114,7 @@ def _join_memory(a: LangType, b: LangType, sites: Sites) -> LangType | None:
     sa, sb = getattr(a, "site", 0), getattr(b, "site", 0)
     if not sa and not sb:
         return None
-    contents = _join_all(_contents(a), _contents(b), sites)
+    contents = _join_all(contents_of(a), contents_of(b), sites)
     if contents is None:
         return None
     if sa and sb:
@@ -95,7 +122,7 @@ def _join_memory(a: LangType, b: LangType, sites: Sites) -> LangType | None:
         sites.set(site, TupleType(contents))
         return with_contents(a, contents, site)
     declared, site = (b, sa) if sa else (a, sb)
-    if contents != _contents(declared):
+    if contents != contents_of(declared):
         return None
     sites.set(site, TupleType(contents))
     sites.fix(site)
@@ -113,7 +140,7 @@ def _same_kind(a: LangType, b: LangType) -> bool:
     return False
 
 
-def _contents(t: LangType) -> tuple[LangType, ...]:
+def contents_of(t: LangType) -> tuple[LangType, ...]:
     match t:
         case RefType() | VectorType():
             return (t.item,)
@@ -282,5 +309,5 @@ def number(f: Frame, v: Val, to: LangType) -> Val:
     name = {FLOAT64: "tof64", FLOAT32: "tof32"}[to]  # type: ignore[index]
     if v.type not in (INT64, FLOAT64, FLOAT32):
         name = "booltof64" if to == FLOAT64 else "booltoi64"
-    assert BOTTOM != to and leaves(v.type)[0] in (F64, F32, I64) or name.startswith("bool")
+    assert (to != BOTTOM and leaves(v.type)[0] in (F64, F32, I64)) or name.startswith("bool")
     return Val(to, (f.b.prim(name, v.leaf),), known)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from dsl.diagnostics import error
 from dsl.ir.core import Value
@@ -20,11 +21,25 @@ from dsl.lower.scopes import Scope, Var, children
 from dsl.lower.values import UNIT, Val, items_of, named_val, show_type, split, tuple_val
 from dsl.syntax import ast
 from dsl.types import (
-    BOTTOM, FLOAT64, I64, INT64, DictType, FnType, IterType, NamedTupleType, OptionalType, RangeType, StaticDictType, StringLit,
-    SymbolLit, TupleType, VectorType,
+    BOTTOM,
+    FLOAT64,
+    I64,
+    INT64,
+    DictType,
+    FnType,
+    IterType,
+    NamedTupleType,
+    OptionalType,
+    RangeType,
+    StaticDictType,
+    StringLit,
+    SymbolLit,
+    TupleType,
+    VectorType,
 )  # fmt: skip
 
 Body = Callable[[Val], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -172,14 +187,18 @@ def unroll(f: Frame, items: Iterable[Val], plan: Plan, body: Body) -> None:
 
     def all_items(outer: Loop, _: Sequence[Value]) -> None:
         for k, item in enumerate(items):
-            one = plan.inner(k)
-            run_loop(f, one.key, plan.assigned, lambda loop, _, item=item: body(item), statement=plan.statement, once=True)  # type: ignore[misc]
+            _block(f, plan.inner(k), body, item)
 
     if plan.exits or plan.continues:
         run_loop(f, plan.key, plan.assigned, all_items, statement=plan.statement, once=True)
     else:
         for item in items:
             body(item)
+
+
+def _block(f: Frame, plan: Plan, body: Callable[[T], None], item: T) -> None:
+    """The body as a block that `continue` leaves."""
+    run_loop(f, plan.key, plan.assigned, lambda loop, own: body(item), statement=plan.statement, once=True)
 
 
 def count_up(f: Frame, n: Value, plan: Plan, body: Callable[[Value], None]) -> None:
@@ -191,7 +210,8 @@ def counted(f: Frame, lo: Value, hi: Value, step: Value, plan: Plan, body: Calla
     """`body(i)` for i = lo, lo+step, … up to hi; the step is a constant other than 0."""
     if not plan.exits:
         if plan.continues:
-            body = _in_block(f, plan, body)
+            inner, block = body, plan.inner("block")
+            body = lambda i: _block(f, block, inner, i)  # noqa: E731 - nothing leaves an iteration of a counted loop
         run_loop(f, plan.key, plan.assigned, lambda _, own: body(own[0]), statement=plan.statement,
                  counted=(lo, hi, step))  # fmt: skip
         return
@@ -204,12 +224,6 @@ def counted(f: Frame, lo: Value, hi: Value, step: Value, plan: Plan, body: Calla
 
     run_loop(f, plan.key, plan.assigned, iteration, statement=plan.statement, extra=[(f.b.i64(0), "k")],
              advance=lambda own: [f.b.prim("add", own[0], f.b.i64(1))])  # fmt: skip
-
-
-def _in_block(f: Frame, plan: Plan, body: Callable[[Value], None]) -> Callable[[Value], None]:
-    """The body as a block that `continue` leaves: nothing leaves an iteration of a counted loop otherwise."""
-    key = (plan.key, "block")
-    return lambda i: run_loop(f, key, plan.assigned, lambda _, own: body(i), statement=plan.statement, once=True)
 
 
 def range_length(f: Frame, lo: Value, step: Value, hi: Value) -> Value:
@@ -363,7 +377,7 @@ def _generator_nest(
 
     f.scope = outer
     over = iterable(f, it.iterable)
-    for_each(f, over, Plan((plan.key, id(it)), [*plan.assigned, *scope.assigned], plan.statement, plan.exits), body)
+    for_each(f, over, replace(plan.inner(id(it)), assigned=[*plan.assigned, *scope.assigned]), body)
 
 
 # ---------------------------------------------------------------- enumerate, zip and their like
@@ -377,7 +391,8 @@ def _parts(over: Val) -> list[Val]:
 def _over_enumerate(f: Frame, over: Val, plan: Plan, body: Body) -> None:
     (inner,) = _parts(over)
     if isinstance(inner.type, TupleType | NamedTupleType | StaticDictType):
-        items = items_of(inner) if not isinstance(inner.type, StaticDictType) else [v for _, v in static_items(f, inner)]
+        static = isinstance(inner.type, StaticDictType)
+        items = [v for _, v in static_items(f, inner)] if static else items_of(inner)
         numbered = [tuple_val([Val(INT64, (f.b.i64(k + 1),), k + 1), v]) for k, v in enumerate(items)]
         unroll(f, numbered, plan, body)
         return
@@ -389,7 +404,7 @@ def _over_enumerate(f: Frame, over: Val, plan: Plan, body: Body) -> None:
         f.env[counter] = Slot(k)
         body(tuple_val([k, item]))
 
-    for_each(f, inner, Plan((plan.key, "enumerate"), [*plan.assigned, counter], plan.statement, plan.exits), numbered_item)
+    for_each(f, inner, replace(plan.inner("enumerate"), assigned=[*plan.assigned, counter]), numbered_item)
     f.env.pop(counter, None)
 
 

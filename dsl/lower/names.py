@@ -19,8 +19,11 @@ from dsl.types import F32, F64, FLOAT32, FLOAT64, Irrational, Scalar, leaves
 _FLOAT_CONSTANTS = {"Inf": math.inf, "NaN": math.nan, "Inf64": math.inf, "NaN64": math.nan}
 _FLOAT32_CONSTANTS = {"Inf32": math.inf, "NaN32": math.nan}
 _GENERIC_TYPES: dict[str, Pattern] = {
-    "Tuple": TupleP((), ABSTRACTS["Any"]), "Vector": GenericP("Vector"), "Ref": GenericP("Ref"), "Dict": GenericP("Dict"),
-}  # fmt: skip
+    "Tuple": TupleP((), ABSTRACTS["Any"]),
+    "Vector": GenericP("Vector"),
+    "Ref": GenericP("Ref"),
+    "Dict": GenericP("Dict"),
+}
 CONSTANTS = ("π", "pi", "ℯ", "nothing", *_FLOAT_CONSTANTS, *_FLOAT32_CONSTANTS)
 
 

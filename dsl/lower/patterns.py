@@ -11,9 +11,31 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from dsl.types import (
-    BOOLEAN, BOTTOM, FLOAT32, FLOAT64, INT64, NOTHING, STRING, SYMBOL, DictType, FnType, Irrational, IterType, LangType,
-    NamedTupleType, OptionalType, RangeType, RefType, StaticDictType, StringLit, StructType, SymbolLit, TupleType,
-    TypeValue, VariantType, VectorType,
+    BOOLEAN,
+    BOTTOM,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    NOTHING,
+    STRING,
+    SYMBOL,
+    DictType,
+    FnType,
+    Irrational,
+    IterType,
+    LangType,
+    NamedTupleType,
+    OptionalType,
+    RangeType,
+    RefType,
+    StaticDictType,
+    StringLit,
+    StructType,
+    SymbolLit,
+    TupleType,
+    TypeValue,
+    VariantType,
+    VectorType,
 )  # fmt: skip
 
 
@@ -87,7 +109,7 @@ class StructP:
     params: tuple[Pattern, ...] = ()
 
     def __str__(self) -> str:
-        return self.decl.name + (f"{{{', '.join(map(str, self.params))}}}" if self.params else "")
+        return str(self.decl.name) + (f"{{{', '.join(map(str, self.params))}}}" if self.params else "")
 
 
 @dataclass(frozen=True)
@@ -179,7 +201,7 @@ def supertype(t: Pattern) -> Abstract:
 
 
 def matches(t: LangType, p: Pattern, binds: dict[str, LangType]) -> bool:
-    if t == p or t == BOTTOM:
+    if t in (p, BOTTOM):
         return True
     match p:
         case Abstract():
@@ -220,11 +242,10 @@ def _same_memory(t: LangType, p: Pattern) -> bool:
     """A growing vector, Ref or Dict without a declared type fits a declared one that it may still become."""
     if not getattr(t, "site", 0) or type(t) is not type(p):
         return False
-    match t, p:
-        case (VectorType(), VectorType()) | (RefType(), RefType()):
-            return t.item in (BOTTOM, p.item)
-        case DictType(), DictType():
-            return t.key in (BOTTOM, p.key) and t.value in (BOTTOM, p.value)
+    if isinstance(t, VectorType | RefType) and isinstance(p, VectorType | RefType):
+        return t.item in (BOTTOM, p.item)
+    if isinstance(t, DictType) and isinstance(p, DictType):
+        return t.key in (BOTTOM, p.key) and t.value in (BOTTOM, p.value)
     return False
 
 
@@ -273,7 +294,7 @@ def _match_generic(t: LangType, p: GenericP, binds: dict[str, LangType]) -> bool
 def narrower(p: Pattern, q: Pattern) -> bool:
     """Whether every type that p takes is taken by q (type variables stand for their bounds)."""
     if isinstance(p, TypeVarP):
-        return isinstance(q, TypeVarP) and narrower(p.bound, q.bound) or narrower(p.bound, q)
+        return (isinstance(q, TypeVarP) and narrower(p.bound, q.bound)) or narrower(p.bound, q)
     if isinstance(q, TypeVarP):
         return narrower(p, q.bound)
     if p == q or q is ANY:
@@ -282,11 +303,11 @@ def narrower(p: Pattern, q: Pattern) -> bool:
         return all(narrower(o, q) for o in p.options)
     if isinstance(q, UnionP):
         return any(narrower(p, o) for o in q.options)
+    if isinstance(p, OptionalType):
+        return narrower(NOTHING, q) and narrower(p.item, q)
+    if isinstance(q, OptionalType):
+        return p == NOTHING or narrower(p, q.item)
     match p, q:
-        case OptionalType(), _:
-            return narrower(NOTHING, q) and narrower(p.item, q)
-        case _, OptionalType():
-            return p == NOTHING or narrower(p, q.item)
         case Abstract(), Abstract():
             return p.within(q)
         case _, Abstract():

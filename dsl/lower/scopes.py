@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields
 
 from dsl.syntax import ast
 
+
 @dataclass(eq=False)
 class Var:
     """A variable. `functions` are its definitions where it is a local function."""
@@ -193,7 +194,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {}
 
 
 def _fields(cls: type) -> tuple[str, ...]:
-    names = tuple(f.name for f in fields(cls) if f.name != "span")  # type: ignore[arg-type]
+    names = tuple(f.name for f in fields(cls) if f.name != "span")
     _FIELDS[cls] = names
     return names
 

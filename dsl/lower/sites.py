@@ -12,7 +12,14 @@ from collections.abc import Hashable
 from dataclasses import fields, replace
 
 from dsl.types import (
-    BOTTOM, DictType, LangType, RefType, StaticDictType, StructType, TupleType, VectorType,
+    BOTTOM,
+    DictType,
+    LangType,
+    RefType,
+    StaticDictType,
+    StructType,
+    TupleType,
+    VectorType,
 )  # fmt: skip
 
 
@@ -92,7 +99,7 @@ def _refresh(t: LangType, sites: Sites) -> LangType:
             changes[f.name] = tuple(_refresh(i, sites) for i in value)
         elif f.name == "captures":
             changes[f.name] = tuple((n, _refresh(c, sites)) for n, c in value)
-    new = replace(t, **changes) if changes else t
+    new: LangType = replace(t, **changes) if changes else t  # type: ignore[arg-type]
     site = getattr(t, "site", 0)
     if not site:
         return new
@@ -123,4 +130,4 @@ def erase(t: LangType) -> LangType:
             changes[f.name] = tuple(erase(i) for i in value)
         elif f.name == "captures":
             changes[f.name] = tuple((n, erase(c)) for n, c in value)
-    return replace(t, **changes) if changes else t
+    return replace(t, **changes) if changes else t  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ with final result types.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from dsl.analysis.influence import Influence
@@ -20,7 +21,7 @@ from dsl.lower.joins import MAX_DEPTH, adapt, join_or_fail, too_deep
 from dsl.lower.scopes import Scope
 from dsl.lower.sites import Sites
 from dsl.lower.values import Diverged, Val, depth
-from dsl.types import BOTTOM, LangType, leaves
+from dsl.types import BOTTOM, LangType, LeafType, leaves
 
 MAX_SPECIALISATIONS = 200
 
@@ -138,7 +139,8 @@ class Unit:
         params: Sequence[tuple[LangType, str]],
         lower: Callable[[Frame, list[Val]], None],
     ) -> LangType:
-        types, hints = [], []
+        types: list[LeafType] = []
+        hints: list[str] = []
         for t, name in params:
             types += leaves(t)
             hints += [name] * len(leaves(t))
@@ -149,10 +151,8 @@ class Unit:
             n = len(leaves(t))
             vals.append(Val(t, tuple(body.params[at : at + n])))
             at += n
-        try:
+        with suppress(Diverged):
             lower(frame, vals)
-        except Diverged:
-            pass
         return self._complete(spec, frame, body)
 
     def _complete(self, spec: Spec, frame: Frame, body: Region) -> LangType:
@@ -163,7 +163,8 @@ class Unit:
             what = f"the result of {spec.title}"
             result = join_or_fail(result, r.val.type, self.sites, what, r.span, first, r.span)
         if spec.recursive and spec.result != BOTTOM and result != BOTTOM:
-            result = join_or_fail(spec.result, result, self.sites, f"the result of {spec.title}", spec.span, first, first)
+            what = f"the result of {spec.title}"
+            result = join_or_fail(spec.result, result, self.sites, what, spec.span, first, first)
         for r in frame.returns:
             frame.b = r.b
             r.b.op("return", adapt(frame, r.val, result).leaves)

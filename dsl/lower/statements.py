@@ -251,7 +251,7 @@ def _statement_loop(f: Frame, node: ast.Node) -> Loop:
 
 # ---------------------------------------------------------------- macros
 
-_TRANSPARENT = frozenset({"inbounds", "simd", "inline", "noinline", "fastmath", "views", "time", "generated", "checkpoint"})
+_TRANSPARENT = frozenset({"inbounds", "simd", "inline", "noinline", "fastmath", "views", "time", "checkpoint"})
 
 
 @handles(ast.MacroCall)

@@ -13,8 +13,25 @@ from dataclasses import dataclass
 
 from dsl.ir.core import Value
 from dsl.types import (
-    BOOLEAN, BOTTOM, F32, F64, FLOAT32, FLOAT64, INT64, NOTHING, FnType, Irrational, LangType, NamedTupleType,
-    Prim, StringLit, StructType, SymbolLit, TupleType, TypeValue, leaves,
+    BOOLEAN,
+    BOTTOM,
+    F32,
+    F64,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    NOTHING,
+    FnType,
+    Irrational,
+    LangType,
+    NamedTupleType,
+    Prim,
+    StringLit,
+    StructType,
+    SymbolLit,
+    TupleType,
+    TypeValue,
+    leaves,
 )  # fmt: skip
 
 
@@ -30,7 +47,7 @@ class Val:
         return value
 
 
-class Diverged(Exception):  # noqa: N818 - control flow of lowering, no error
+class Diverged(Exception):
     """The expression being lowered never gives a value: control left (`return`, `break`, an error that is always
     raised). The current region has its terminator, or will get it where the exit is completed."""
 

@@ -15,8 +15,28 @@ from dsl.lower.joins import adapt
 from dsl.lower.loops import Plan, for_each
 from dsl.lower.values import UNIT, Val, is_number, items_of, split, text_of, type_val
 from dsl.types import (
-    BOOLEAN, FLOAT64, I64, INT64, NOTHING, STRING, SYMBOL, FnType, IterType, LangType, NamedTupleType, OptionalType,
-    RangeType, StringLit, StructType, SymbolLit, TupleType, TypeValue, VariantType, VectorType, is_ref, leaves,
+    BOOLEAN,
+    FLOAT64,
+    I64,
+    INT64,
+    NOTHING,
+    STRING,
+    SYMBOL,
+    FnType,
+    IterType,
+    LangType,
+    NamedTupleType,
+    OptionalType,
+    RangeType,
+    StringLit,
+    StructType,
+    SymbolLit,
+    TupleType,
+    TypeValue,
+    VariantType,
+    VectorType,
+    is_ref,
+    leaves,
 )  # fmt: skip
 
 
@@ -58,12 +78,12 @@ def _tuple_less(f: Frame, xs: list[Val], ys: list[Val]) -> Val:
 
 @builtin("==", "isequal")
 def lower_equal(f: Frame, args: list[Val]) -> Val | None:
-    return equal(f, *args, same=False) if len(args) == 2 else None
+    return equal(f, args[0], args[1], same=False) if len(args) == 2 else None
 
 
 @builtin("===")
 def lower_identical(f: Frame, args: list[Val]) -> Val | None:
-    return equal(f, *args, same=True) if len(args) == 2 else None
+    return equal(f, args[0], args[1], same=True) if len(args) == 2 else None
 
 
 @builtin("!=", "≠")

@@ -24,8 +24,24 @@ from dsl.lower.patterns import widen_literal
 from dsl.lower.values import UNIT, Val, flatten, items_of, show_type
 from dsl.ops import Builder
 from dsl.types import (
-    BOOL, BOOLEAN, BOTTOM, I64, INT64, STRING, SYMBOL, DictType, FnType, LangType, LeafType, Mem, NamedTupleType,
-    StaticDictType, StringLit, SymbolLit, TupleType, leaves,
+    BOOL,
+    BOOLEAN,
+    BOTTOM,
+    I64,
+    INT64,
+    STRING,
+    SYMBOL,
+    DictType,
+    FnType,
+    LangType,
+    LeafType,
+    Mem,
+    NamedTupleType,
+    StaticDictType,
+    StringLit,
+    SymbolLit,
+    TupleType,
+    leaves,
 )  # fmt: skip
 
 Key = str | int | StringLit
@@ -328,7 +344,10 @@ def _parameters(f: Frame, d: DictType, key: LangType) -> list[tuple[LeafType, st
     return [(entries, "entries"), (table, "table"), *((t, "key") for t in leaves(key))]
 
 
-def _internal(f: Frame, what: str, params: Sequence[tuple[LeafType, str]], fill: Callable[[Builder, list[Value]], None]) -> str:
+Fill = Callable[[Builder, list[Value]], None]
+
+
+def _internal(f: Frame, what: str, params: Sequence[tuple[LeafType, str]], fill: Fill) -> str:
     """An internal function, made once for these parameters, that gives an i64."""
     types = tuple(t for t, _ in params)
     name = f.unit.internal.get((what, types))

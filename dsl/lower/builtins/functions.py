@@ -22,7 +22,7 @@ COMPOSITION = Composition()
 
 def is_function(t: LangType) -> bool:
     if isinstance(t, StructType):
-        return t.key.calls is not None  # type: ignore[attr-defined, no-any-return]
+        return t.key.calls is not None  # type: ignore[attr-defined]
     return isinstance(t, FnType | VariantType | TypeValue)
 
 

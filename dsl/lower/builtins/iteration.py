@@ -19,12 +19,28 @@ from dsl.lower.control import branch, run_arm, run_loop
 from dsl.lower.expressions import generator_scope
 from dsl.lower.frame import Frame, Loop, Slot
 from dsl.lower.joins import adapt, join
-from dsl.lower.loops import Plan, for_each, range_length
+from dsl.lower.loops import Plan, for_each, range_item, range_length
 from dsl.lower.scopes import Var
 from dsl.lower.values import FLOATS, UNIT, Val, is_number, items_of, promote, show_type, text_of, tuple_val
 from dsl.types import (
-    BOOLEAN, BOTTOM, FLOAT64, INT64, DictType, FnType, Irrational, IterType, LangType, NamedTupleType, OptionalType,
-    Prim, RangeType, StaticDictType, TupleType, TypeValue, VectorType, leaves,
+    BOOLEAN,
+    BOTTOM,
+    FLOAT64,
+    INT64,
+    DictType,
+    FnType,
+    Irrational,
+    IterType,
+    LangType,
+    NamedTupleType,
+    OptionalType,
+    Prim,
+    RangeType,
+    StaticDictType,
+    TupleType,
+    TypeValue,
+    VectorType,
+    leaves,
 )  # fmt: skip
 
 # ---------------------------------------------------------------- ranges
@@ -59,7 +75,8 @@ def _float_range(f: Frame, item: Prim, start: Value, step: Value, stop: Value) -
     f.check(f.b.prim("ne", step, zero), "E0409", "the step of a range is 0")
     ratio = f.b.prim("div", f.b.prim("sub", stop, start), step)
     near = f.b.prim("round", ratio)
-    slack = f.b.prim("mul", f.b.prim("max", f.b.prim("abs", ratio), f.b.const(1.0, start.type)), f.b.const(1e-12, start.type))
+    size = f.b.prim("max", f.b.prim("abs", ratio), f.b.const(1.0, start.type))
+    slack = f.b.prim("mul", size, f.b.const(1e-12, start.type))
     whole = f.b.prim("le", f.b.prim("abs", f.b.prim("sub", ratio, near)), slack)
     steps = f.b.prim("select", whole, near, f.b.prim("floor", ratio))
     n = f.b.prim("max", f.b.prim("add", f.b.prim("toi64", steps), f.b.i64(1)), f.b.i64(0))
@@ -228,9 +245,9 @@ def lower_reverse(f: Frame, args: list[Val]) -> Val | None:
         case TupleType():
             return tuple_val(items_of(v)[::-1])
         case RangeType():
-            last = call_name(f, "+", [Val(v.type.item, v.leaves[:1]), call_name(f, "*", [
-                Val(v.type.item, v.leaves[1:2]), Val(INT64, (f.b.prim("sub", v.leaves[2], f.b.i64(1)),))])])  # fmt: skip
-            return Val(v.type, (last.leaf, f.b.prim("neg", v.leaves[1]), v.leaves[2]))
+            _, step, n = v.leaves
+            last = range_item(f, v, f.b.prim("sub", n, f.b.i64(1)))
+            return Val(v.type, (last.leaf, f.b.prim("neg", step), n))
         case VectorType():
             return call_name(f, "collect", [Val(IterType("reversed", (v.type,)), v.leaves)])
     return None
@@ -364,10 +381,10 @@ def _better(f: Frame, better: str, a: Val, b: Val) -> Val:
         return branch(f, c.leaf, lambda: b, lambda: a, True)
     t = promote(a.type, b.type)
     a, b = to_number(f, a, t), to_number(f, b, t)
-    c = f.b.prim({"<": "lt", ">": "gt"}[better], b.leaf, a.leaf)
+    take = f.b.prim({"<": "lt", ">": "gt"}[better], b.leaf, a.leaf)
     if t != INT64:
-        c = f.b.prim("or", c, f.b.prim("ne", b.leaf, b.leaf))
-    return Val(t, (f.b.prim("select", c, b.leaf, a.leaf),))
+        take = f.b.prim("or", take, f.b.prim("ne", b.leaf, b.leaf))
+    return Val(t, (f.b.prim("select", take, b.leaf, a.leaf),))
 
 
 _extreme("maximum", ">")
@@ -494,7 +511,11 @@ def lower_foreach(f: Frame, args: list[Val]) -> Val | None:
     if len(args) != 2 or not iterable(args[1].type):
         return None
     span, key = f.span, f.unit.fresh_key(f, "foreach")
-    for_each(f, args[1], Plan(key, (), key, False), lambda v: call_value(f, args[0], [v], {}, span) and None)
+
+    def one(v: Val) -> None:
+        call_value(f, args[0], [v], {}, span)
+
+    for_each(f, args[1], Plan(key, (), key, False), one)
     return UNIT
 
 

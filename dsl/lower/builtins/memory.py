@@ -23,8 +23,22 @@ from dsl.lower.loops import Plan, for_each, range_item
 from dsl.lower.patterns import Abstract, GenericP, Pattern, StructP, TupleP
 from dsl.lower.values import Val, is_number, items_of, show_type, text_of, tuple_val
 from dsl.types import (
-    BOTTOM, I64, INT64, STRING, SYMBOL, DictType, IterType, LangType, NamedTupleType, RangeType, RefType, StructType,
-    TupleType, TypeValue, VectorType, leaves,
+    BOTTOM,
+    I64,
+    INT64,
+    STRING,
+    SYMBOL,
+    DictType,
+    IterType,
+    LangType,
+    NamedTupleType,
+    RangeType,
+    RefType,
+    StructType,
+    TupleType,
+    TypeValue,
+    VectorType,
+    leaves,
 )  # fmt: skip
 
 # ---------------------------------------------------------------- vectors
@@ -121,7 +135,11 @@ def lower_empty(f: Frame, args: list[Val]) -> Val | None:
     key = f.unit.fresh_key(f, "empty")
     over = Val(IterType("counted", (INT64,) * 3), (f.b.i64(1), length_of(f, args[0]), f.b.i64(1)))
     wanted = leaves(f.current(args[0].type)[0])
-    for_each(f, over, Plan(key, (), key, False), lambda _: f.b.op("pop", args[0].leaves, wanted) and None)
+
+    def drop(_: Val) -> None:
+        f.b.op("pop", args[0].leaves, wanted)
+
+    for_each(f, over, Plan(key, (), key, False), drop)
     return args[0]
 
 

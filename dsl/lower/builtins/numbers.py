@@ -11,13 +11,25 @@ from collections.abc import Callable
 
 from dsl.ir.core import Value
 from dsl.lower.builtins.registry import builtin
-from dsl.lower.calls import call_name, caller
+from dsl.lower.calls import call_name, caller, select_method
 from dsl.lower.convert import as_float, as_int, in_range
 from dsl.lower.frame import Frame
 from dsl.lower.values import FLOATS, Val, is_number, is_real, promote, tuple_val
 from dsl.ops import PRIMITIVES, Sym
 from dsl.types import (
-    BOOLEAN, F32, F64, FLOAT32, FLOAT64, I64, INT64, FnType, Irrational, LangType, Prim, TypeValue, leaves,
+    BOOLEAN,
+    F32,
+    F64,
+    FLOAT32,
+    FLOAT64,
+    I64,
+    INT64,
+    FnType,
+    Irrational,
+    LangType,
+    Prim,
+    TypeValue,
+    leaves,
 )  # fmt: skip
 
 # ---------------------------------------------------------------- bringing operands together
@@ -184,8 +196,6 @@ def call_name_if_extended(f: Frame, name: str, args: list[Val]) -> Val | None:
 
 def _power_of_user(f: Frame, base: Val, n: Val) -> Val | None:
     """A power of a user's number: its own `^`, or repeated `*`."""
-    from dsl.lower.calls import select_method
-
     power = f.namespace.builtins("^")
     assert power is not None
     if select_method(power, [base.type, n.type], f.span) is not None or not isinstance(n.known, int) or n.known < 1:
@@ -226,11 +236,10 @@ def lower_power(f: Frame, args: list[Val]) -> Val | None:
 
 # ---------------------------------------------------------------- functions of floats
 
-_SPECIAL_ARITY = {"besselj", "bessely"}
 _OWN = {
-    "add", "sub", "mul", "div", "neg", "idiv", "irem", "imod", "ifld", "rem", "mod", "quo", "fld_", "powi", "ipow", "pow",
-    "eq", "ne", "lt", "le", "gt", "ge", "not", "and", "or", "xor", "select", "max", "min", "clamp", "tof64", "tof32",
-    "toi64", "booltof64", "booltoi64", "iand", "ior", "ixor", "shl", "shr", "ushr", "inot", "floor", "ceil", "trunc",
+    "add", "sub", "mul", "div", "neg", "idiv", "irem", "imod", "ifld", "rem", "mod", "quo", "fld_", "powi", "ipow",
+    "pow", "eq", "ne", "lt", "le", "gt", "ge", "not", "and", "or", "xor", "select", "max", "min", "clamp", "tof64",
+    "tof32", "toi64", "booltof64", "booltoi64", "iand", "ior", "ixor", "shl", "shr", "ushr", "inot", "floor", "ceil", "trunc",
     "round", "log", "atan", "atan2", "besselj", "bessely",
 }  # fmt: skip
 KEEPS_INTEGERS = {"abs", "sign", "copysign", "flipsign", "muladd", "relu"}
@@ -445,10 +454,14 @@ def _constant_like(f: Frame, x: Value, value: float) -> Value:
     return f.b.const(int(value) if x.type == I64 else value, x.type)
 
 
+def _finite(f: Frame, x: Value) -> Value:
+    return f.b.prim("lt", f.b.prim("abs", x), _constant_like(f, x, math.inf))
+
+
 _question("isnan", lambda f, x: f.b.prim("ne", x, x), False)
 _question("isinf", lambda f, x: f.b.prim("eq", f.b.prim("abs", x), _constant_like(f, x, math.inf)), False)
-_question("isfinite", lambda f, x: f.b.prim("lt", f.b.prim("abs", x), _constant_like(f, x, math.inf)), True)
-_question("isinteger", lambda f, x: f.b.prim("eq", f.b.prim("sub", x, f.b.prim("trunc", x)), _constant_like(f, x, 0.0)), True)
+_question("isfinite", lambda f, x: _finite(f, x), True)
+_question("isinteger", lambda f, x: f.b.prim("and", f.b.prim("eq", x, f.b.prim("trunc", x)), _finite(f, x)), True)
 _question("iszero", lambda f, x: f.b.prim("eq", x, _constant_like(f, x, 0.0)), None)
 _question("isone", lambda f, x: f.b.prim("eq", x, _constant_like(f, x, 1.0)), None)
 _question("signbit", lambda f, x: f.b.prim("lt", _sign_source(f, x), _constant_like(f, x, 0.0)), None)

@@ -17,8 +17,18 @@ from dsl.lower.patterns import matches
 from dsl.lower.suggest import did_you_mean
 from dsl.lower.values import Val, flatten, items_of, show_type, text_of
 from dsl.types import (
-    BOTTOM, INT64, FnType, LangType, NamedTupleType, RefType, StaticDictType, StructType, SymbolLit, TupleType,
-    TypeValue, leaves,
+    BOTTOM,
+    INT64,
+    FnType,
+    LangType,
+    NamedTupleType,
+    RefType,
+    StaticDictType,
+    StructType,
+    SymbolLit,
+    TupleType,
+    TypeValue,
+    leaves,
 )  # fmt: skip
 
 # ---------------------------------------------------------------- construction
@@ -72,7 +82,12 @@ def _field(f: Frame, decl: StructDecl, k: int, a: Val, t: LangType, span: Span) 
 
 
 def _build_mutable(
-    f: Frame, decl: StructDecl, args: Sequence[Val], params: tuple[LangType, ...], opened: tuple[LangType, ...], span: Span
+    f: Frame,
+    decl: StructDecl,
+    args: Sequence[Val],
+    params: tuple[LangType, ...],
+    opened: tuple[LangType, ...],
+    span: Span,
 ) -> Val:
     site = 0
     if opened:

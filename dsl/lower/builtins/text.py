@@ -21,9 +21,34 @@ from dsl.lower.frame import Frame, Slot
 from dsl.lower.loops import Plan, for_each, static_items
 from dsl.lower.values import UNIT, Val, is_real, items_of, show_type, split, text_of
 from dsl.types import (
-    BOOLEAN, BOTTOM, FLOAT32, FLOAT64, I64, INT64, NOTHING, STRING, SYMBOL, DictType, FnType, Irrational, IterType,
-    LangType, NamedTupleType, OptionalType, Prim, RangeType, RefType, StaticDictType, StringLit, StructType, SymbolLit,
-    TupleType, TypeValue, VariantType, VectorType, record_leaves,
+    BOOLEAN,
+    BOTTOM,
+    FLOAT32,
+    FLOAT64,
+    I64,
+    INT64,
+    NOTHING,
+    STRING,
+    SYMBOL,
+    DictType,
+    FnType,
+    Irrational,
+    IterType,
+    LangType,
+    NamedTupleType,
+    OptionalType,
+    Prim,
+    RangeType,
+    RefType,
+    StaticDictType,
+    StringLit,
+    StructType,
+    SymbolLit,
+    TupleType,
+    TypeValue,
+    VariantType,
+    VectorType,
+    record_leaves,
 )  # fmt: skip
 
 _PAIR = ("first", "second")
@@ -332,8 +357,7 @@ def lower_times(f: Frame, args: list[Val]) -> Val | None:
         if any(a.type == STRING for a in args):
             raise error("E0901", "putting run-time strings together is not supported yet", f.span)
         return join_text(args)
-    result = None if any(is_text(a.type) for a in args) else _multiply(f, args)
-    return result
+    return None if any(is_text(a.type) for a in args) else _multiply(f, args)
 
 
 def _multiply(f: Frame, args: list[Val]) -> Val | None:
