@@ -286,6 +286,10 @@ def call_method(
         if all(p.name != k and not p.variadic for p in m.keywords):
             raise error("E0304", f"{m.name} has no keyword argument {k}", span,
                         hint=did_you_mean(k, [p.name for p in m.keywords]))  # fmt: skip
+    for p in m.keywords:
+        if p.default is None and not p.variadic and p.name not in keywords:
+            raise error("E0305", f"the keyword argument {p.name} of {m.name} is missing", span,
+                        notes=((f"{m.name} is defined here", m.span),))  # fmt: skip
     if m.specialisations > MANY_LITERALS:
         args = [adapt(f, a, widen_literal(a.type)) for a in args]
     spec = spec_of_method(f, m, callee, [a.type for a in args], {k: v.type for k, v in keywords.items()}, span)
@@ -388,11 +392,9 @@ def bind_parameters(frame: Frame, m: Method, args: list[Val], keywords: Mapping[
             if want is not None:
                 val = convert_value(frame, val, want, m.span)
             _bind(frame, m, p, val)
-        elif p.default is not None:
-            _bind(frame, m, p, body_value(frame, p.default))
         else:
-            raise error("E0305", f"the keyword argument {p.name} of {m.name} is missing", frame.span,
-                        notes=((f"{m.name} is defined here", m.span),))  # fmt: skip
+            assert p.default is not None
+            _bind(frame, m, p, body_value(frame, p.default))
 
 
 def _bind(frame: Frame, m: Method, p: Parameter, val: Val) -> None:

@@ -16,6 +16,7 @@ _ARRAYS = (
     "normalize", "transpose", "det", "logdet", "tr", "diag", "cholesky", "lu", "qr", "svd", "eigen", "kron",
     "batched_mul", "softmax", "logsumexp", "findall", "permutedims", "broadcast", "dropdims", "repeat", "⋅", "×",
 )  # fmt: skip
+_RATIONAL = ("//", "numerator", "denominator")
 _COMPLEX = ("complex", "angle", "cis")
 
 
@@ -28,5 +29,7 @@ def _later(name: str, what: str) -> Callable[[Frame, list[Val]], NoReturn]:
 
 for _name in _ARRAYS:
     builtin(_name)(_later(_name, "arrays"))
+for _name in _RATIONAL:
+    builtin(_name)(_later(_name, "rational numbers"))
 for _name in _COMPLEX:
     builtin(_name)(_later(_name, "complex numbers"))

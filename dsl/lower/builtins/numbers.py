@@ -239,8 +239,8 @@ def lower_power(f: Frame, args: list[Val]) -> Val | None:
 _OWN = {
     "add", "sub", "mul", "div", "neg", "idiv", "irem", "imod", "ifld", "rem", "mod", "quo", "fld_", "powi", "ipow",
     "pow", "eq", "ne", "lt", "le", "gt", "ge", "not", "and", "or", "xor", "select", "max", "min", "clamp", "tof64",
-    "tof32", "toi64", "booltof64", "booltoi64", "iand", "ior", "ixor", "shl", "shr", "ushr", "inot", "floor", "ceil", "trunc",
-    "round", "log", "atan", "atan2", "besselj", "bessely",
+    "tof32", "toi64", "booltof64", "booltoi64", "iand", "ior", "ixor", "shl", "shr", "ushr", "inot", "floor", "ceil",
+    "trunc", "round", "log", "atan", "atan2", "besselj", "bessely",
 }  # fmt: skip
 KEEPS_INTEGERS = {"abs", "sign", "copysign", "flipsign", "muladd", "relu"}
 
