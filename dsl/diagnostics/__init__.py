@@ -4,4 +4,15 @@ from dsl.diagnostics.codes import CODES, Code
 from dsl.diagnostics.errors import DslError, DslErrors, DslWarning, PerformanceWarning, error
 from dsl.diagnostics.source import NO_SPAN, Source, Span
 
-__all__ = ["CODES", "NO_SPAN", "Code", "DslError", "DslErrors", "DslWarning", "PerformanceWarning", "Source", "Span", "error"]
+__all__ = [
+    "CODES",
+    "NO_SPAN",
+    "Code",
+    "DslError",
+    "DslErrors",
+    "DslWarning",
+    "PerformanceWarning",
+    "Source",
+    "Span",
+    "error",
+]

@@ -52,8 +52,8 @@ def helper(
 
     return f.unit.specialise(
         (what, *key, tuple(types)), (what, tuple(map(erase, types))), owner=(what, name),
-        stem=f"{ir_name(name)}.{what}", title=f"{name}({', '.join(map(show_type, types))})", span=span, namespace=f.namespace,
-        scope=FunctionScope(None, ast.Nothing(), 0),
+        stem=f"{ir_name(name)}.{what}", title=f"{name}({', '.join(map(show_type, types))})", span=span,
+        namespace=f.namespace, scope=FunctionScope(None, ast.Nothing(), 0),
         params=[(t, f"x{k + 1}" if len(types) > 1 else "x") for k, t in enumerate(types)], lower=lower,
     )  # fmt: skip
 
