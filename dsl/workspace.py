@@ -214,7 +214,7 @@ class Workspace:
         values = (*args, *keywords.values())
         types = tuple(type_of(value, f"argument {k}") for k, value in enumerate(values, 1))
         mode = mode or fn.mode or self.options.mode
-        key = (fn.type, types, tuple(keywords), mode)
+        key = (fn.type, types, tuple(keywords), mode, self.session.generation)
         compiled = self._compiled.get(key)
         if compiled is None:
             named = tuple(zip(keywords, types[len(args) :], strict=True))

@@ -92,7 +92,10 @@ class Frame:
     def read(self, var: Var, span: Span) -> Val:
         slot = self.env.get(var)
         if slot is None:
-            self.fail("E0410", f"{var.name} is read before it has a value")
+            hint = ""
+            if self.namespace.global_(var.name) is not None:
+                hint = f"{var.name} is assigned here, so it is local; the global {var.name} is another variable"
+            self.fail("E0410", f"{var.name} is read before it has a value", hint=hint)
         if slot.conflict is not None:
             raise slot.conflict
         if slot.defined is not None:

@@ -12,9 +12,9 @@ from dsl.lower.lowering import handles
 from dsl.lower.patterns import ABSTRACTS, CONCRETE, GenericP, Pattern, TupleP
 from dsl.lower.suggest import did_you_mean
 from dsl.lower.values import UNIT, Val, fn_val, type_val
-from dsl.ops import Builder
+from dsl.lower.widening import widen_scalars
 from dsl.syntax import ast
-from dsl.types import F32, F64, FLOAT32, FLOAT64, Irrational, Scalar, leaves
+from dsl.types import F32, F64, FLOAT32, FLOAT64, I64, Irrational, Scalar, leaves
 
 _FLOAT_CONSTANTS = {"Inf": math.inf, "NaN": math.nan, "Inf64": math.inf, "NaN64": math.nan}
 _FLOAT32_CONSTANTS = {"Inf32": math.inf, "NaN32": math.nan}
@@ -43,7 +43,7 @@ def name_value(f: Frame, name: str, span: Span) -> Val:
         return type_val(f.types[name])
     found = f.namespace.global_(name)
     if found is not None:
-        return global_value(f.b, name, found)
+        return global_value(f, name, found)
     value = _declared(f, name)
     if value is not None:
         return value
@@ -84,14 +84,16 @@ def _visible(f: Frame) -> list[str]:
     return [name for scope in f.scope.chain() for name in scope.names]
 
 
-def global_value(b: Builder, name: str, g: Global) -> Val:
+def global_value(f: Frame, name: str, g: Global) -> Val:
     """A top-level value: its numbers as constants, its memory by name."""
-    types = leaves(g.type)
+    now = f.sites.refresh(g.type)
+    given = g.leaves if now == g.type else widen_scalars(g.type, now, g.leaves)
+    types = leaves(now)
     values = []
-    for k, (t, leaf) in enumerate(zip(types, g.leaves, strict=True)):
+    for k, (t, leaf) in enumerate(zip(types, given, strict=True)):
         if isinstance(t, Scalar):
-            values.append(b.const(leaf, t))
+            values.append(f.b.const(leaf, t))
         else:
-            values.append(b.op("global", (), (t,), name=name, index=k).result)
-    known = g.leaves[0] if g.const and types and isinstance(g.leaves[0], int) and len(types) == 1 else None
-    return Val(g.type, tuple(values), known)
+            values.append(f.b.op("global", (), (t,), name=name, index=k).result)
+    known = g.leaves[0] if g.const and types == (I64,) else None
+    return Val(now, tuple(values), known)

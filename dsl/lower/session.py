@@ -24,6 +24,8 @@ What the driver gets
     session.globals: dict[str, Global]            Global(type, leaves): top-level values, leaves as `evaluate` gave them
     session.value_of(name) -> Global              a global, or the value of a function or type by its name
     session.doc(name) -> str                      "" where there is none
+    session.generation: int                       grows when the memory of a global changes its layout: entries made
+                                                  before are stale
     session.structs: dict[str, …]                 constructors are called by `call_entry("Point", …)`
 
 Entry
@@ -39,7 +41,7 @@ All errors are DslErrors. Lowering leaves a session as it was when it fails.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,7 @@ from dsl.lower.scopes import FunctionScope, analyse
 from dsl.lower.sites import Sites
 from dsl.lower.specialise import Unit
 from dsl.lower.values import Val
+from dsl.lower.widening import widen_leaves
 from dsl.syntax import ast
 from dsl.types import LangType, leaves
 
@@ -96,6 +99,7 @@ class Session:
         self.evaluate = evaluate
         self.read = read
         self.sites = Sites()
+        self.generation = 0  # grows when top-level memory changes its layout: what was compiled before is stale
         self.closure_methods: dict[tuple[FunctionScope, object], Method] = {}
         self.template = template
         self._builtins: dict[str, GenericFunction] = {}
@@ -225,12 +229,17 @@ class Session:
         program = unit.reachable(_forwarded(unit.program, spec.name))
         root = _named(program, next(iter(program.functions)), spec.name)
         used = {op.attrs["name"] for fn in program.functions.values() for op in fn.body.walk() if op.name == "global"}
-        return Entry(program, root, tuple(arg_types), spec.result, {n: self._leaves_of(n) for n in sorted(used)})
+        self._widen_globals()
+        return Entry(program, root, tuple(arg_types), spec.result, {n: self.globals[n].leaves for n in sorted(used)})
 
-    def _leaves_of(self, name: str) -> tuple[Any, ...]:
-        found = self.namespace.global_(name)
-        assert found is not None
-        return found.leaves
+    def _widen_globals(self) -> None:
+        """Bring the top-level values up to the types that their memory has by now."""
+        seen: set[int] = set()
+        for name, g in self.globals.items():
+            now = self.sites.refresh(g.type)
+            if now != g.type:
+                self.generation += 1
+                self.globals[name] = replace(g, type=now, leaves=tuple(widen_leaves(g.type, now, g.leaves, seen)))
 
 
 def _parameter_names(types: Sequence[LangType]) -> list[str]:

@@ -109,7 +109,7 @@ def _run_statement(session: Session, node: ast.Expr, shown: bool) -> None:
 
     def lower(f: Frame, _: list[Val]) -> Val:
         for name in preset:
-            f.assign(scope.names[name], global_value(f.b, name, known[name]), known[name].span)
+            f.assign(scope.names[name], global_value(f, name, known[name]), known[name].span)
         value = expr(f, node, shown)
         if shown:
             if value.type != NOTHING:

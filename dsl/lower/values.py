@@ -8,8 +8,9 @@ branches; it never enters the key of a specialisation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dsl.ir.core import Value
 from dsl.types import (
@@ -33,6 +34,8 @@ from dsl.types import (
     TypeValue,
     leaves,
 )  # fmt: skip
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -108,13 +111,19 @@ def part_types(t: LangType) -> tuple[LangType, ...]:
 
 def split(values: Iterable[Value], types: Iterable[LangType]) -> Iterator[Val]:
     """Cut a flat list of leaves into values of the given types."""
-    flat = list(values)
+    types = list(types)
+    for t, part in zip(types, split_at(list(values), types), strict=True):
+        yield Val(t, tuple(part))
+
+
+def split_at(values: Sequence[T], types: Iterable[LangType]) -> Iterator[Sequence[T]]:
+    """Cut a flat list of anything that stands for leaves into the parts of each type."""
     at = 0
     for t in types:
         n = len(leaves(t))
-        yield Val(t, tuple(flat[at : at + n]))
+        yield values[at : at + n]
         at += n
-    assert at == len(flat), "leaves left over"
+    assert at == len(values), "leaves left over"
 
 
 def flatten(values: Iterable[Val]) -> tuple[Value, ...]:

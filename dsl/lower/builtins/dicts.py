@@ -247,6 +247,9 @@ def _grow_static(f: Frame, t: StaticDictType) -> None:
     value: LangType | None = t.items[0] if t.items else BOTTOM
     for i in t.items[1:]:
         value = None if value is None else join(value, i, f.sites)
+    if f.sites.is_dynamic(t.site):
+        raise error("E0901", "a key is put into a top-level Dict that was written with its keys", f.span,
+                    hint="begin with `Dict{K, V}()`, or write the key in the Dict")  # fmt: skip
     if not t.site or value is None or len(kinds) > 1:
         raise error("E0202", "this Dict has a fixed set of keys, since its values have different types or it came "
                     "from outside: no other key can be put in", f.span)  # fmt: skip

@@ -325,7 +325,8 @@ def lower_show_line(f: Frame, args: list[Val]) -> Val:
 
 def _raise(code: str) -> Callable[[Frame, list[Val]], NoReturn]:
     def lower(f: Frame, args: list[Val]) -> NoReturn:
-        text, operands = template(f, join_text(args))
+        parts = [part for a in args for part in (Val(StringLit(": ")), a)][1:] if code != "E0404" else args
+        text, operands = template(f, join_text(parts))
         f.fail(code, text, *operands)
 
     return lower
