@@ -84,7 +84,7 @@ def run_session(text: str, way: Way) -> list[str]:
     for step in session_steps(text):
         printed.clear()
         try:
-            _define(work, step)
+            _define(work, step, printed)
             wrong += _judge(step, "".join(printed).rstrip("\n"))
         except DslError as error:
             wrong += _judge_error(step, error)
@@ -100,30 +100,30 @@ def run_file(source: Source, way: Way) -> list[str]:
         printed.clear()
         try:
             value = str(work.evaluate(work.expression(step.text)))
-            wrong += _judge(step, "".join(printed) + value)
+            shown = "".join(printed) + ("" if printed and value == "nothing" else value)
+            wrong += _judge(step, shown.rstrip("\n"))
         except DslError as error:
             wrong += _judge_error(step, error)
     return wrong
 
 
 def _open(source: Source, way: Way, printed: list[str]) -> Workspace:
-    options = {"opt_level": way.opt_level, "mode": way.mode, "interpreter": way.interpreter}
-    return open_workspace(source, out=printed.append, **options)
+    return open_workspace(
+        source, out=printed.append, opt_level=way.opt_level, mode=way.mode, interpreter=way.interpreter
+    )
 
 
-def _define(work: Workspace, step: Step) -> None:
+def _define(work: Workspace, step: Step, printed: list[str]) -> None:
     """Run a step; only the value of its last statement is shown, for an assignment that of its left side."""
     name = f"<line {step.line}>"
-    if not step.mark:
-        work.define(step.text, name, print_expressions=False)
-        return
     last = _last_statement(step.text)
     if last is None:
         work.define(step.text, name, print_expressions=True)
         return
     before = step.text[: last.span.start]
     if before.strip():
-        work.define(before, name, print_expressions=False)
+        work.define(before, name, print_expressions=True)
+        printed.clear()
     work.define(last.span.text, name, print_expressions=True)
     if isinstance(last, Assign | OpAssign) and step.mark == "=>":
         work.define(last.target.span.text, name, print_expressions=True)
@@ -138,7 +138,7 @@ def _last_statement(text: str) -> Expr | None:
 
 
 def _judge(step: Step, actual: str) -> list[str]:
-    if step.mark == "=>" and agree(actual or "nothing", step.expected) or not step.mark:
+    if not step.mark or (step.mark == "=>" and agree(actual or "nothing", step.expected)):
         return []
     return [f"line {step.line}: {_shown(step)} is {actual or 'nothing'}, not {step.mark} {step.expected}"]
 
