@@ -49,20 +49,21 @@ import dsl.lower.builtins.all  # noqa: F401 - fills the table of built-in functi
 from dsl.diagnostics import Source, Span, error
 from dsl.ir.core import Program
 from dsl.lower import toplevel
+from dsl.lower.builtins.dicts import as_hash_table
 from dsl.lower.builtins.registry import BUILTINS
 from dsl.lower.builtins.text import template
 from dsl.lower.calls import call_value, ir_name
 from dsl.lower.declarations import GenericFunction, Global, Method, Namespace, StructDecl
 from dsl.lower.frame import Frame
 from dsl.lower.lowering import expr
-from dsl.lower.names import name_value
+from dsl.lower.names import global_value, name_value
 from dsl.lower.scopes import FunctionScope, analyse
 from dsl.lower.sites import Sites
 from dsl.lower.specialise import Unit
 from dsl.lower.values import Val
 from dsl.lower.widening import widen_leaves
 from dsl.syntax import ast
-from dsl.types import LangType, leaves
+from dsl.types import LangType, StaticDictType, leaves
 
 MAX_ROUNDS = 60  # lowerings of one entry until the types of its memory settle; each widens something
 
@@ -99,6 +100,7 @@ class Session:
         self.evaluate = evaluate
         self.read = read
         self.sites = Sites()
+        self._converting: set[str] = set()
         self.generation = 0  # grows when top-level memory changes its layout: what was compiled before is stale
         self.closure_methods: dict[tuple[FunctionScope, object], Method] = {}
         self.template = template
@@ -224,6 +226,7 @@ class Session:
             )  # fmt: skip
             if not self.sites.dirty:
                 break
+            self._make_dicts_dynamic()
         else:
             raise error("E0204", "the element types of memory grow without bound", span)
         program = unit.reachable(_forwarded(unit.program, spec.name))
@@ -231,6 +234,24 @@ class Session:
         used = {op.attrs["name"] for fn in program.functions.values() for op in fn.body.walk() if op.name == "global"}
         self._widen_globals()
         return Entry(program, root, tuple(arg_types), spec.result, {n: self.globals[n].leaves for n in sorted(used)})
+
+    def _as_hash_table(self, name: str, g: Global) -> tuple[tuple[Any, ...], Entry]:
+        self._converting.add(name)
+        entry = self._entry("dict", (), lambda f, _: as_hash_table(f, global_value(f, name, g)))
+        self._converting.discard(name)
+        return tuple(self.evaluate(entry)), entry
+
+    def _make_dicts_dynamic(self) -> None:
+        """Top-level Dicts that were written with their keys and are given others become hash tables."""
+        for name, g in list(self.globals.items()):
+            static = isinstance(g.type, StaticDictType) and not self.sites.is_dynamic(g.type.site)
+            if not isinstance(g.type, StaticDictType) or static or name in self._converting:
+                continue
+            leaves, entry = self._as_hash_table(name, g)
+            for other, o in list(self.globals.items()):
+                if isinstance(o.type, StaticDictType) and o.leaves[0] is g.leaves[0]:
+                    self.globals[other] = replace(o, type=entry.result, leaves=leaves)
+            self.generation += 1
 
     def _widen_globals(self) -> None:
         """Bring the top-level values up to the types that their memory has by now."""

@@ -71,7 +71,6 @@ class Sites:
         site = self.find(site)
         if site not in self._dynamic:
             self._dynamic.add(site)
-            self._types[site] = BOTTOM
             self.dirty = True
 
     def merge(self, a: int, b: int) -> int:

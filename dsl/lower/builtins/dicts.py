@@ -60,7 +60,7 @@ def is_dict(t: LangType) -> bool:
 def dict_of(f: Frame, args: Sequence[Val], declared: DictType | None) -> Val:
     """`Dict(pairs…)`, `Dict{K, V}(pairs…)`, also of a generator or vector of pairs."""
     if len(args) == 1 and not _is_pair(args[0].type):
-        made = new_dict(f, declared or _site_type(f))
+        made = new_dict(f, declared or _table_type(f, _site(f)))
         key = f.unit.fresh_key(f, "dict")
         for_each(f, args[0], Plan(key, (), key, False), lambda kv: set_item(f, made, *items_of(kv)))
         return made
@@ -72,7 +72,7 @@ def dict_of(f: Frame, args: Sequence[Val], declared: DictType | None) -> Val:
         site = _site(f)
         if not f.sites.is_dynamic(site):
             return _static(f, [k for k in keys if k is not None], [v for _, v in pairs], site)
-    made = new_dict(f, declared or _site_type(f))
+    made = new_dict(f, declared or _table_type(f, _site(f)))
     for k, v in pairs:
         set_item(f, made, k, v)
     return made
@@ -86,8 +86,9 @@ def _site(f: Frame) -> int:
     return f.site(("dict", f.span.source, f.span.start, f.span.end))
 
 
-def _site_type(f: Frame) -> DictType:
-    site = _site(f)
+def _table_type(f: Frame, dict_site: int) -> DictType:
+    """The hash table that a Dict of a site is; its key and value types have a site of their own."""
+    site = f.sites.at(("table", f.sites.find(dict_site)))
     key, value = f.contents(site, 2)
     return DictType(key, value, site)
 
@@ -110,6 +111,15 @@ def _static(f: Frame, keys: list[Key], values: list[Val], site: int) -> Val:
     mem = f.b.op("new", (f.b.i64(1),), leaves(t)).result
     f.store(mem, 0, Val(TupleType(merged), flatten(adapt(f, v, i) for v, i in zip(values, merged, strict=True))))
     return Val(t, (mem,))
+
+
+def as_hash_table(f: Frame, d: Val) -> Val:
+    """A Dict with known keys as one that takes others."""
+    assert isinstance(d.type, StaticDictType)
+    made = new_dict(f, _table_type(f, d.type.site))
+    for k, v in static_items(f, d):
+        set_item(f, made, k, v)
+    return made
 
 
 def new_dict(f: Frame, t: DictType) -> Val:
@@ -247,9 +257,6 @@ def _grow_static(f: Frame, t: StaticDictType) -> None:
     value: LangType | None = t.items[0] if t.items else BOTTOM
     for i in t.items[1:]:
         value = None if value is None else join(value, i, f.sites)
-    if f.sites.is_dynamic(t.site):
-        raise error("E0901", "a key is put into a top-level Dict that was written with its keys", f.span,
-                    hint="begin with `Dict{K, V}()`, or write the key in the Dict")  # fmt: skip
     if not t.site or value is None or len(kinds) > 1:
         raise error("E0202", "this Dict has a fixed set of keys, since its values have different types or it came "
                     "from outside: no other key can be put in", f.span)  # fmt: skip
