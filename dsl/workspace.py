@@ -213,20 +213,26 @@ class Workspace:
         """Call a function with Python values; compiled code is kept by the types of the arguments."""
         values = (*args, *keywords.values())
         types = tuple(type_of(value, f"argument {k}") for k, value in enumerate(values, 1))
-        mode = mode or fn.mode or self.options.mode
-        key = (fn.type, types, tuple(keywords), mode, self.session.generation)
-        compiled = self._compiled.get(key)
-        if compiled is None:
-            named = tuple(zip(keywords, types[len(args) :], strict=True))
-            entry = self.entry(fn.type, types[: len(args)], named)
-            compiled = self.driver.compile(entry, replace(self.options, mode=mode))
-            self._compiled[key] = compiled
+        compiled = self.compiled(fn, types, tuple(keywords), mode)
         parts = [to_leaves(value, t) for value, t in zip(values, types, strict=True)]
         results = self.driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)])
         for value, t, part in zip(values, types, parts, strict=True):
             if isinstance(value, dict | tuple):  # all else by reference shares its memory with the leaves
                 write_back(value, t, part, self._wrap)
         return Result(compiled.entry.result, results)
+
+    def compiled(
+        self, fn: Function, types: Sequence[LangType], keywords: Sequence[str] = (), mode: Mode | None = None
+    ) -> Compiled:
+        """A function compiled for arguments of these types, the last of them keywords."""
+        mode = mode or fn.mode or self.options.mode
+        key = (fn.type, tuple(types), tuple(keywords), mode, self.session.generation)
+        found = self._compiled.get(key)
+        if found is None:
+            n = len(types) - len(keywords)
+            entry = self.entry(fn.type, types[:n], tuple(zip(keywords, types[n:], strict=True)))
+            found = self._compiled[key] = self.driver.compile(entry, replace(self.options, mode=mode))
+        return found
 
     def entry(
         self, callee: LangType, types: Sequence[LangType], keywords: Sequence[tuple[str, LangType]] = ()
