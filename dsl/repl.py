@@ -128,7 +128,11 @@ def line_reader() -> Callable[[str], str]:
     except ImportError:
         return _readline_reader(history)
     session: PromptSession[str] = PromptSession(history=FileHistory(str(history)))
-    return session.prompt
+
+    def line(prompt: str) -> str:
+        return str(session.prompt(prompt))
+
+    return line
 
 
 def _readline_reader(history: Path) -> Callable[[str], str]:
