@@ -173,6 +173,8 @@ def call_plain(f: Frame, fn: GenericFunction, args: list[Val], keywords: Keyword
     split_result = _split_optional(f, fn, args, keywords, span)
     if split_result is not None:
         return split_result
+    if fn.name in ("+", "*") and len(args) > 2:  # chains are one call: a method for two folds them from the left
+        return call_function(f, fn, [call_function(f, fn, args[:2], {}, span), *args[2:]], keywords, span)
     raise no_method(fn, args, span)
 
 
