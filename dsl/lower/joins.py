@@ -61,8 +61,8 @@ def join(a: LangType, b: LangType, sites: Sites) -> LangType | None:
         return a
     if isinstance(a, Bottom):
         return b
-    if is_real(a) and is_real(b):
-        return promote(a, b)
+    if is_real(a) and is_real(b):  # a constant is a Float64 as soon as it meets another number: joins associate
+        return FLOAT64 if isinstance(a, Irrational) or isinstance(b, Irrational) else promote(a, b)
     if NOTHING in (a, b) or isinstance(a, OptionalType) or isinstance(b, OptionalType):
         return _join_optional(a, b, sites)
     if isinstance(a, FnType | VariantType | TypeValue) and isinstance(b, FnType | VariantType | TypeValue):
