@@ -7,61 +7,31 @@ the function has no kink nearby. An error is a disagreement too: the programs ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import dsl
-from dsl.runtime.convert import to_leaves, type_of
-from dsl.runtime.engine import compile_unit
-from dsl.workspace import Result
+from dsl.types import FLOAT64, INT64
+from dsl.workspace import Function, Result
 from fuzzing.agree import POINTS, Disagreement, Failure, close, compare_with_differences, internal_error, same_bits
 
+ENGINES: dict[str, dict[str, Any]] = {
+    "interpreter": {"interpreter": True},
+    "O0": {"interpreter": False, "opt_level": 0},
+    "O3": {"interpreter": False, "opt_level": 3},
+}
 MODES: tuple[Literal["forward", "reverse"], ...] = ("forward", "reverse")
-
-
-class Subject:
-    """A program in each engine: interpreted as it was lowered, without any pass; native after all passes, one SSA
-    compiled at O0 and at O3."""
-
-    def __init__(self, text: str) -> None:
-        self.plain = dsl.loads(text, interpreter=True, optimize=False, verify=True)
-        self.native = dsl.loads(text, interpreter=False)
-        self._units: dict[int, Any] = {}
-
-    @property
-    def f(self) -> Any:
-        return self.native["f"]
-
-    def everywhere(self, name: str, leading: Sequence[str], point: Sequence[Any], mode: Any = None) -> dict[str, Any]:
-        """A call of a function of the language, with some functions of the program before the numbers."""
-        found = {}
-        for engine, module in (("interpreter", self.plain), ("O3", self.native)):
-            work = module._workspace
-            args = [*(work.function(g) for g in leading), *point]
-            found[engine] = work.value(work.apply(work.function(name), args, {}, mode))
-        found["O0"] = self._at_level_0(name, leading, point, mode)
-        return found
-
-    def _at_level_0(self, name: str, leading: Sequence[str], point: Sequence[Any], mode: Any) -> Any:
-        work = self.native._workspace
-        args = [*(work.function(g) for g in leading), *point]
-        compiled = work.compiled(work.function(name), [type_of(a) for a in args], (), mode)
-        unit = self._units.get(id(compiled))
-        if unit is None:
-            unit = self._units[id(compiled)] = compile_unit(compiled.program, compiled.entry.name, opt_level=0)
-        leaves = [leaf for a in args for leaf in to_leaves(a, type_of(a))]
-        leaves += [compiled.entry.globals[g][k] for g, k in compiled.globals]
-        return work.value(Result(compiled.entry.result, unit.call(leaves, print)))
+NUMBERS = (FLOAT64, FLOAT64, INT64)
 
 
 def check(text: str, second: bool = False) -> Failure | None:
-    """None where all ways agree. `second` compares second derivatives, too."""
+    """None where all ways agree. `second` compares second derivatives and verifies the SSA after every pass, too."""
     try:
-        subject = Subject(text)
-        for point in POINTS:
-            compare_at(subject, point, differences="stop_gradient" not in text)
+        f = dsl.loads(text, verify=second)["f"]
+        compare(f, differences="stop_gradient" not in text)
         if second:
-            compare_second(subject, POINTS[0])
+            compare_second(f)
     except Disagreement as d:
         return d.failure
     except dsl.DslError as e:
@@ -71,34 +41,53 @@ def check(text: str, second: bool = False) -> Failure | None:
     return None
 
 
-def compare_at(subject: Subject, point: tuple[float, float, int], differences: bool) -> None:
-    same_bits("value", subject.everywhere("f", (), point), point)
-    gradients = {}
-    for mode in MODES:
-        found = subject.everywhere("gradient", ("f",), point, mode)
-        same_bits(f"{mode} gradient", found, point)
-        gradients[mode] = found["interpreter"]
-    f = subject.f
-    close("gradient", gradients["forward"], gradients["reverse"], lambda p: dsl.gradient(f, *p, mode="forward"), point)
-    for k in (0, 1) if differences else ():
-        compare_with_differences(f, gradients["reverse"][k], point, k)
+class Compiled:
+    """A function of (x, y, n), or its gradient in a mode: compiled once, run by each engine."""
+
+    def __init__(self, fn: Function, mode: Literal["forward", "reverse"] | None = None) -> None:
+        self.workspace = fn.workspace
+        self.leaves = fn.leaves
+        called, types = (fn, NUMBERS) if mode is None else (self.workspace.function("gradient"), (fn.type, *NUMBERS))
+        made = self.workspace.compiled(called, types, (), mode)
+        self.engines = {
+            name: replace(made, options=replace(made.options, **options), native=None)
+            for name, options in ENGINES.items()
+        }
+
+    def at(self, point: Sequence[Any], engine: str = "O3") -> Any:
+        compiled = self.engines[engine]
+        leaves = self.workspace.driver.call(compiled, [*self.leaves, *point])
+        return self.workspace.value(Result(compiled.entry.result, leaves))
+
+    def agreed(self, what: str, point: Sequence[Any], engines: Sequence[str] = tuple(ENGINES)) -> Any:
+        """The value on which all engines agree."""
+        found = {name: self.at(point, name) for name in engines}
+        same_bits(what, found, point)
+        return found["O0"]
 
 
-def compare_second(subject: Subject, point: tuple[float, float, int]) -> None:
-    gradients = {}
-    for mode in MODES:
-        found = {}
-        for name, module in (("interpreter", subject.plain), ("O3", subject.native)):
-            derivative = dsl.grad(module["f"], mode=mode)
-            found[name] = dsl.gradient(derivative, *point, mode=mode)
-        same_bits(f"second {mode} gradient", found, point)
-        gradients[mode] = found["O3"]
-    derivative = dsl.grad(subject.f, mode="forward")
+def compare(f: Function, differences: bool) -> None:
+    value = Compiled(f)
+    gradients = {mode: Compiled(f, mode) for mode in MODES}
+    for point in POINTS:
+        value.agreed("value", point)
+        forward, reverse = (gradients[mode].agreed(f"{mode} gradient", point) for mode in MODES)
+        close("gradient", forward, reverse, gradients["forward"].at, point)
+        for k in (0, 1) if differences else ():
+            compare_with_differences(_spread(value.at), reverse[k], point, k)
 
-    def forward(p: Sequence[Any]) -> Any:
-        return dsl.gradient(derivative, *p, mode="forward")
 
-    close("second gradient", gradients["forward"], gradients["reverse"], forward, point, 1e-8)
+def compare_second(f: Function) -> None:
+    point = POINTS[0]
+    gradients = {mode: Compiled(dsl.grad(f, mode=mode), mode) for mode in MODES}
+    forward, reverse = (
+        gradients[mode].agreed(f"second {mode} gradient", point, ("interpreter", "O0")) for mode in MODES
+    )
+    close("second gradient", forward, reverse, lambda p: gradients["forward"].at(p, "O0"), point, 1e-8)
+
+
+def _spread(at: Callable[[Sequence[Any]], float]) -> Callable[..., float]:
+    return lambda *point: at(point)
 
 
 def _shape(message: str) -> str:
