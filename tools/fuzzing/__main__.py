@@ -45,6 +45,10 @@ class Campaign:
     findings: list[Finding] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
+    def found(self, finding: Finding) -> None:
+        self.findings.append(finding)
+        print(f"program {finding.number}: {finding.kind}: {finding.what}", flush=True)
+
     @property
     def late(self) -> bool:
         return time.monotonic() - self.started > self.seconds
@@ -80,7 +84,7 @@ class Lane:
         self.next = message["done"] + PROCESSES
         self.campaign.done += 1
         if "kind" in message:
-            self.campaign.findings.append(Finding(message["done"], message["kind"], message["what"], message["detail"]))
+            self.campaign.found(Finding(message["done"], message["kind"], message["what"], message["detail"]))
 
     def ended(self, why: str) -> None:
         """The worker is gone; where it was in the middle of a program, that is a finding."""
@@ -93,7 +97,7 @@ class Lane:
         self.errors.truncate()
         if self.current is not None:
             what = why or f"exit status {self.process.returncode}"
-            self.campaign.findings.append(Finding(self.current, "crash" if not why else "hang", what, errors[-2000:]))
+            self.campaign.found(Finding(self.current, "crash" if not why else "hang", what, errors[-2000:]))
             self.campaign.done += 1
             self.next = self.current + PROCESSES
         elif self.process.returncode not in (0, -9):
