@@ -18,7 +18,7 @@ from dsl.lower.declarations import GenericFunction, Method, Namespace, Parameter
 from dsl.lower.frame import Frame, Slot
 from dsl.lower.joins import adapt
 from dsl.lower.lowering import assign_target, body_value
-from dsl.lower.patterns import ANY, Abstract, matches, narrower, widen_literal
+from dsl.lower.patterns import ANY, Abstract, TypeVarP, matches, narrower, widen_literal
 from dsl.lower.scopes import FunctionScope, Var
 from dsl.lower.sites import erase
 from dsl.lower.specialise import Spec
@@ -124,7 +124,14 @@ def select_method(fn: GenericFunction, types: Sequence[LangType], span: Span) ->
             hint="define a method for exactly these types",
             notes=tuple((f"{m.signature} is one candidate", m.span) for m in candidates[:4]),
         )  # fmt: skip
-    return best[-1] if best else None
+    return max(reversed(best), key=_tie_break) if best else None
+
+
+def _tie_break(m: Method) -> tuple[int, bool, bool]:
+    """Between methods for the same types: one that asks for equal types, no variable number, no defaults. (Of those
+    alike the last one counts.)"""
+    names = [p.pattern.name for p in m.params if isinstance(p.pattern, TypeVarP)]
+    return len(names) - len(set(names)), not m.variadic, m.required == len(m.params)
 
 
 def _more_specific(m: Method, o: Method, n: int) -> bool:

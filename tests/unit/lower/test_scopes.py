@@ -42,7 +42,11 @@ BOXES = [
         "function f(x)\n s = x\n for i in 1:3\n  s = s + i\n  g = y -> y + s\n end\n s\nend",
         {"s"},
     ),
-    ("captured by a generator that is used up", "function f(x)\n s = x\n for i in 1:3\n  s += sum(s * j for j in 1:2)\n end\n s\nend", set()),
+    (
+        "captured by a generator that is used up",
+        "function f(x)\n s = x\n for i in 1:3\n  s += sum(s * j for j in 1:2)\n end\n s\nend",
+        set(),
+    ),
 ]
 
 
@@ -66,7 +70,8 @@ def test_a_variable_that_is_only_a_lambda_is_a_local_function() -> None:
 
 
 def test_loops_know_what_they_assign_outside() -> None:
-    scope = scope_of("function f(x)\n s = 0\n for i in 1:3\n  t = i\n  while t > 0\n   s += t\n   t -= 1\n  end\n end\n s\nend")
+    text = "function f(x)\n s = 0\n for i in 1:3\n  t = i\n  while t > 0\n   s += t\n   t -= 1\n  end\n end\n s\nend"
+    scope = scope_of(text)
     (outer,) = scope.children.values()
     assert {v.name for v in outer.assigned} == {"s"}
     (inner,) = outer.children.values()
