@@ -1,6 +1,6 @@
 """Runs one program in every way and says where two ways disagree.
 
-Bit for bit: values, forward gradients and reverse gradients by the interpreter, natively at O0 and at O3. Forward and
+Bit for bit: values, forward gradients and reverse gradients by the interpreter, natively at O0 and at O3.  Forward and
 reverse mode agree within rounding that the program's own conditioning allows; both agree with central differences where
 the function has no kink nearby. An error is a disagreement too: the programs are well-typed and stay in every domain.
 """
@@ -16,11 +16,7 @@ from dsl.types import FLOAT64, INT64
 from dsl.workspace import Function, Result
 from fuzzing.agree import POINTS, Disagreement, Failure, close, compare_with_differences, internal_error, same_bits
 
-ENGINES: dict[str, dict[str, Any]] = {
-    "interpreter": {"interpreter": True},
-    "O0": {"interpreter": False, "opt_level": 0},
-    "O3": {"interpreter": False, "opt_level": 3},
-}
+ENGINES = ("interpreter", "O0", "O3")
 MODES: tuple[Literal["forward", "reverse"], ...] = ("forward", "reverse")
 NUMBERS = (FLOAT64, FLOAT64, INT64)
 
@@ -42,24 +38,26 @@ def check(text: str, second: bool = False) -> Failure | None:
 
 
 class Compiled:
-    """A function of (x, y, n), or its gradient in a mode: compiled once, run by each engine."""
+    """A function of (x, y, n), or its gradient in a mode, in each engine: interpreted without any pass of ours, so that
+    these are put to the test; native after all passes, one SSA compiled at two levels."""
 
     def __init__(self, fn: Function, mode: Literal["forward", "reverse"] | None = None) -> None:
         self.workspace = fn.workspace
         self.leaves = fn.leaves
         called, types = (fn, NUMBERS) if mode is None else (self.workspace.function("gradient"), (fn.type, *NUMBERS))
         made = self.workspace.compiled(called, types, (), mode)
-        self.engines = {
-            name: replace(made, options=replace(made.options, **options), native=None)
-            for name, options in ENGINES.items()
-        }
+        plain = replace(made.options, interpreter=True, optimize=False, verify=True)
+        self.engines = {"interpreter": self.workspace.driver.compile(made.entry, plain)}
+        for level in (0, 3):
+            native = replace(made.options, interpreter=False, opt_level=level)
+            self.engines[f"O{level}"] = replace(made, options=native, native=None)
 
     def at(self, point: Sequence[Any], engine: str = "O3") -> Any:
         compiled = self.engines[engine]
         leaves = self.workspace.driver.call(compiled, [*self.leaves, *point])
         return self.workspace.value(Result(compiled.entry.result, leaves))
 
-    def agreed(self, what: str, point: Sequence[Any], engines: Sequence[str] = tuple(ENGINES)) -> Any:
+    def agreed(self, what: str, point: Sequence[Any], engines: Sequence[str] = ENGINES) -> Any:
         """The value on which all engines agree."""
         found = {name: self.at(point, name) for name in engines}
         same_bits(what, found, point)
