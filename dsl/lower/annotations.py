@@ -30,7 +30,6 @@ from dsl.types import (
     LangType,
     OptionalType,
     RefType,
-    StructType,
     TupleType,
     VectorType,
 )  # fmt: skip
@@ -183,7 +182,3 @@ def substitute(p: Pattern, binds: Mapping[str, LangType]) -> Pattern:
 def is_open(p: Pattern) -> bool:
     """Whether a field of this declared type gets its type from the value it is given."""
     return (isinstance(p, Abstract | UnionP | GenericP | TupleP | StructP) and concrete(p) is None) or p is FUNCTION
-
-
-def type_names_of(struct: StructType) -> tuple[str, ...]:
-    return struct.names

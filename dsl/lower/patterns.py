@@ -7,7 +7,7 @@ takes is taken by q. Parameters of types are invariant, those of tuples covarian
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from dsl.types import (
@@ -341,10 +341,3 @@ def _narrower_tuple(p: TupleType | TupleP, q: TupleP) -> bool:
         assert q.rest is not None
         wanted.append(q.rest)
     return all(narrower(a, b) for a, b in zip(p.items, wanted, strict=True))
-
-
-@dataclass(eq=False)
-class TypeScope:
-    """Type variables visible in an annotation: bound ones in a body, patterns in a signature."""
-
-    names: dict[str, Pattern] = field(default_factory=dict)

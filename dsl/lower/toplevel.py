@@ -42,10 +42,8 @@ def run(session: Session, statements: Sequence[ast.Expr], print_expressions: boo
     for node in statements:
         if isinstance(node, DECLARATIONS):
             continue
-        shown = not _assigns(node)
-        if shown and not print_expressions:
-            continue
-        _run_statement(session, node, shown)
+        if print_expressions or _assigns(node):
+            _run_statement(session, node, print_expressions and _has_value(node))
 
 
 def _included(session: Session, statements: Sequence[ast.Expr], inside: tuple[str, ...]) -> list[ast.Expr]:
@@ -69,7 +67,18 @@ def _assigns(node: ast.Expr) -> bool:
         return False
     if isinstance(node, ast.Block):
         return any(_assigns(s) for s in node.statements)
+    if isinstance(node, ast.If) and node.ternary:
+        return bool(assigned_names(node))
     return isinstance(node, _EFFECTS) and not isinstance(node, ast.Let)
+
+
+def _has_value(node: ast.Expr) -> bool:
+    """Whether a statement ends in an expression whose value is worth showing."""
+    if isinstance(node, ast.Block):
+        return bool(node.statements) and _has_value(node.statements[-1])
+    if isinstance(node, ast.If):
+        return not assigned_names(node)
+    return not _assigns(node)
 
 
 def _names(session: Session, node: ast.Expr) -> list[str]:

@@ -18,8 +18,6 @@ from dsl.lower.values import FLOATS, Val, is_number, is_real, promote, tuple_val
 from dsl.ops import PRIMITIVES, Sym
 from dsl.types import (
     BOOLEAN,
-    F32,
-    F64,
     FLOAT32,
     FLOAT64,
     I64,
@@ -538,7 +536,7 @@ def lower_ifelse(f: Frame, args: list[Val]) -> Val | None:
         both = common(f, [x, y])
         assert both is not None
         (x, y), t = both
-    elif x.type == y.type and all(leaf in (F64, F32, I64, BOOLEAN) or True for leaf in leaves(x.type)):
+    elif x.type == y.type:
         t = x.type  # type: ignore[assignment]
     else:
         return None

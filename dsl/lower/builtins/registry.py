@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dsl.lower.frame import Frame
 from dsl.lower.values import Val
 
 Lower = Callable[..., Val | None]
@@ -39,8 +38,3 @@ def builtin(*names: str, keywords: tuple[str, ...] = (), forms: tuple[str, ...] 
         return lower
 
     return declare
-
-
-def lower_all(f: Frame, args: list[Val]) -> Val | None:
-    """A built-in that has no method."""
-    return None
