@@ -1,4 +1,7 @@
-"""Each program of this folder gives the answers that stand in its comments, by interpreter and natively."""
+"""Each program gives the answers that stand in its comments, by interpreter and natively.
+
+The programs of this folder are loaded as files are; those in `sessions` are entered step by step, as at a prompt.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,37 @@ from pathlib import Path
 import pytest
 
 from dsl.diagnostics import Source
-from tests.support.transcript import file_steps, run_file, ways
+from tests.support.transcript import file_steps, run_file, run_session, session_steps, ways
 from tests.support.ways import Way
 
-PROGRAMS = sorted(Path(__file__).parent.glob("*.dfl"))
-RUNS = [pytest.param(p, way, id=f"{p.stem}-{way.name}") for p in PROGRAMS for way in ways(p.read_text("utf-8"))]
+HERE = Path(__file__).parent
+FILES = sorted(HERE.glob("*.dfl"))
+SESSIONS = sorted(HERE.glob("sessions/*.dfl"))
+
+
+def runs(paths: list[Path]) -> list[object]:
+    return [pytest.param(p, way, id=f"{p.stem}-{way.name}") for p in paths for way in ways(text(p))]
 
 
 @lru_cache
-def source(path: Path) -> Source:
-    return Source(path.name, path.read_text("utf-8"))
+def text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("path", "way"), RUNS)
-def test_a_program_gives_its_answers(path: Path, way: Way) -> None:
-    wrong = run_file(source(path), way)
+@pytest.mark.parametrize(("path", "way"), runs(FILES))
+def test_a_file_gives_its_answers(path: Path, way: Way) -> None:
+    wrong = run_file(Source(path.name, text(path)), way)
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.stem)
-def test_a_program_has_answers(path: Path) -> None:
-    assert len(list(file_steps(source(path).text))) >= 3
+@pytest.mark.filterwarnings("ignore:.*only steers control flow")
+@pytest.mark.parametrize(("path", "way"), runs(SESSIONS))
+def test_a_session_gives_its_answers(path: Path, way: Way) -> None:
+    wrong = run_session(text(path), way)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_all_programs_have_answers() -> None:
+    assert FILES and SESSIONS
+    assert [p.name for p in FILES if len(list(file_steps(text(p)))) < 3] == []
+    assert [p.name for p in SESSIONS if sum(bool(step.mark) for step in session_steps(text(p))) < 3] == []
