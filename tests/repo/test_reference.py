@@ -1,4 +1,5 @@
-"""The reference tells the truth: every ```julia block is a session, run in every way; what its comments say is so."""
+"""The reference tells the truth: every ```julia block is a session, run by interpreter and natively, in both modes;
+what its comments say is so."""
 
 from __future__ import annotations
 
@@ -8,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.transcript import MARK, run_session, ways
-from tests.support.ways import Way
+from tests.support.ways import WAYS, Way
 
 REFERENCE = Path(__file__).resolve().parents[2] / "grammar" / "REFERENCE.md"
 TEXT = REFERENCE.read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 # (line of the file, text) of each session
 SESSIONS = [(TEXT.count("\n", 0, m.start()) + 1, m[2]) for m in BLOCK.finditer(TEXT) if m[1] == "julia"]
-RUNS = [pytest.param(text, way, id=f"line {line}-{way.name}") for line, text in SESSIONS for way in ways(text)]
+AMONG = [w for w in WAYS if w.opt_level == 3 or w.interpreter]
+RUNS = [pytest.param(text, way, id=f"line {line}-{way.name}") for line, text in SESSIONS for way in ways(text, AMONG)]
 
 
 @pytest.mark.parametrize(("session", "way"), RUNS)

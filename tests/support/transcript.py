@@ -12,7 +12,7 @@ it ends in that); what is printed stands before the value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dsl.api import open_workspace
@@ -40,9 +40,11 @@ class Step:
     line: int
 
 
-def ways(text: str) -> list[Way]:
+def ways(text: str, among: Sequence[Way] = WAYS) -> list[Way]:
     """The ways in which a text is run: where it does not differentiate, the mode makes no difference."""
-    return [w for w in WAYS if w.mode == "reverse" or DIFFERENTIATES.search(text)]
+    if DIFFERENTIATES.search(text):
+        return list(among)
+    return list({way.name.partition("/")[0]: way for way in among}.values())
 
 
 def session_steps(text: str) -> Iterator[Step]:
