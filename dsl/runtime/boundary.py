@@ -255,7 +255,7 @@ class Copies:
             record = struct.Struct(record_format(type.fields))
             length = _word(address, Header.LENGTH)
             content = ctypes.string_at(_word(address, Header.DATA), length * record.size)
-            if content == self._contents.get(address):
+            if content == self._contents.get(address) and length == len(memory.rows):  # a record may be empty
                 continue
             if not record.size:
                 memory.rows[:] = [[] for _ in range(length)]
