@@ -57,9 +57,16 @@ class Shadows:
         (out,) = b.call(fn, [m, *(registries[t] for t in nested_types(m.type))])
         return out
 
-    def add_to(self, target: Value, source: Value, b: Builder) -> None:
-        """Add every number of one shadow to the same place of another."""
-        b.call(self._get("add", target.type, self._build_add), [target, source])
+    def add_to(self, target: Value, source: Value, b: Builder, seen: dict[Mem, Value] | None = None) -> None:
+        """Add every number of one shadow to the same place of another, once however many ways lead there."""
+        types = nested_types(target.type)
+        if seen is None and len(types) == 1:  # nothing in it to be met twice
+            b.call(self._get("add", target.type, self._build_add), [target, source])
+            return
+        if seen is None:
+            seen = {t: b.op("new", (b.i64(0),), (Mem((t,)),)).result for t in types}
+        once = self._get("add once", target.type, self._build_add)
+        b.call(once, [target, source, *(seen[t] for t in types)])
 
     def clear(self, m: Value, b: Builder) -> None:
         """Zero every number of a shadow."""
@@ -75,8 +82,10 @@ class Shadows:
             if what == "shadow":
                 params += [Mem((m, shadow_type(m))) for m in nested_types(t)]
                 results = (shadow_type(t),)
-            elif what == "add":
+            elif what.startswith("add"):
                 params.append(t)
+            if what == "add once":
+                params += [Mem((m,)) for m in nested_types(t)]
             fn = self.program.add(Function(name, Region(params), results, f"{what} {t}"))
             build(fn, t)
         return self.program.functions[name]
@@ -115,16 +124,19 @@ class Shadows:
 
     def _build_add(self, fn: Function, t: Mem) -> None:
         b = Builder(fn.body)
-        target, source = fn.params
+        target, source, *sets = fn.params
+        seen = dict(zip(nested_types(t), sets, strict=True)) if sets else {}
         self._unless_null(target, t, b)
-        lengths = [b.op("len", (m,), (I64,)).result for m in fn.params]
+        if seen:
+            self._unless_in(target, seen[t], b)
+        lengths = [b.op("len", (m,), (I64,)).result for m in (target, source)]
         n = b.prim("select", b.prim("lt", lengths[0], lengths[1]), lengths[0], lengths[1])
 
         def one(body: Builder, i: Value) -> None:
             for f, inner in enumerate(t.fields):
-                if isinstance(inner, Mem):
-                    pair = [body.op("load", (m, i), (inner,), first=f).result for m in fn.params]
-                    self.add_to(pair[0], pair[1], body)
+                if isinstance(inner, Mem) and has_tangent(inner):
+                    pair = [body.op("load", (m, i), (inner,), first=f).result for m in (target, source)]
+                    self.add_to(pair[0], pair[1], body, seen)
                 elif inner != BOOL and not is_ref(inner):
                     body.op("acc", (target, i, body.op("load", (source, i), (inner,), first=f).result), first=f)
 
@@ -149,6 +161,17 @@ class Shadows:
     def _unless_null(self, m: Value, t: Mem, b: Builder) -> None:
         is_null = b.op("same", (m, b.zero(t)), (BOOL,)).result
         b.if_(is_null, (), lambda arm: arm.return_(), lambda arm: arm.yield_())
+
+    def _unless_in(self, m: Value, seen: Value, b: Builder) -> None:
+        """Return where a memory is in a set, else put it in."""
+
+        def known(body: Builder, i: Value) -> None:
+            member = body.op("load", (seen, i), (m.type,), first=0).result
+            same = body.op("same", (member, m), (BOOL,)).result
+            body.if_(same, (), lambda arm: arm.return_(), lambda arm: arm.yield_())
+
+        _search(b, b.op("len", (seen,), (I64,)).result, known)
+        b.op("push", (seen, m))
 
 
 def _each(b: Builder, n: Value, body: Callable[[Builder, Value], None]) -> None:
