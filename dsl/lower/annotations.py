@@ -31,6 +31,7 @@ from dsl.types import (
     OptionalType,
     RefType,
     TupleType,
+    TypeValue,
     VectorType,
 )  # fmt: skip
 
@@ -68,6 +69,9 @@ def _name(ns: Namespace, e: ast.Name, names: Mapping[str, Pattern]) -> Pattern:
         return t if t is not None else StructP(declared)
     if declared is not None:
         return declared
+    alias = ns.global_(name)
+    if alias is not None and isinstance(alias.type, TypeValue):
+        return alias.type.type
     if name in CONCRETE:
         return CONCRETE[name]
     if name in ABSTRACTS:

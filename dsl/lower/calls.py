@@ -215,7 +215,7 @@ def no_method(fn: GenericFunction, args: Sequence[Val], span: Span) -> Exception
     kinds = [a.type for a in args]
     if fn.name in ("+", "-") and any(isinstance(t, VectorType) for t in kinds) and any(map(is_number, kinds)):
         hint = f"`.{fn.name}` adds a number to each element" if fn.name == "+" else "`.-` works on each element"
-    elif fn.methods and all(len(m.params) != len(args) for m in fn.methods):
+    elif fn.methods and all(len(m.params) != len(args) and not m.variadic for m in fn.methods):
         n = len(fn.methods[0].params)
         hint = f"{fn.name} takes {n} argument{'s' if n != 1 else ''}"
     elif any(isinstance(t, FnType) for t in kinds) and fn.name in ("+", "-", "*", "/", "^"):

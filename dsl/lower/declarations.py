@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dsl.diagnostics import NO_SPAN, Span
-from dsl.lower.patterns import ANY, Abstract, Pattern, TypeVarP
+from dsl.lower.patterns import ANY, Abstract, GenericP, Pattern, TypeVarP
 from dsl.lower.scopes import FunctionScope, analyse
 from dsl.syntax import ast
 from dsl.types import BOTTOM, LangType, StructType, leaves
@@ -207,7 +207,10 @@ def make_method(
             names[v.name] = type_vars[v.name] = TypeVarP(v.name, pattern_of(namespace, v.bound, names))
 
     def parameter(p: ast.Param) -> Parameter:
-        return Parameter(p.name, pattern_of(namespace, p.type, names), p.default, p.variadic, p.target)
+        wanted = pattern_of(namespace, p.type, names)
+        if isinstance(wanted, GenericP) and wanted.name == "Vararg":
+            return Parameter(p.name, wanted.params[0] if wanted.params else ANY, p.default, True, p.target)
+        return Parameter(p.name, wanted, p.default, p.variadic, p.target)
 
     positional = (callee, *node.params) if callee is not None else node.params
     result = None

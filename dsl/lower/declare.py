@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from dsl.diagnostics import error
 from dsl.lower.annotations import is_open, pattern, substitute
 from dsl.lower.calls import OPERATOR_NAMES
 from dsl.lower.declarations import GenericFunction, Method, Namespace, StructDecl, make_method
-from dsl.lower.patterns import Abstract, FunctionP, Pattern, TypeVarP
+from dsl.lower.patterns import ABSTRACTS, CONCRETE, Abstract, FunctionP, Pattern, TypeVarP
 from dsl.syntax import ast
 
 if TYPE_CHECKING:
@@ -24,11 +24,28 @@ def declare_all(session: Session, ns: Namespace, nodes: Sequence[ast.Expr]) -> N
             ns.types[node.name] = _struct(ns, node)
         elif isinstance(node, ast.Import) and node.module.split(".")[0] == "Base":
             ns.imported.update(node.names)
+        elif isinstance(node, ast.Const):
+            _alias(ns, node)
+    functions = {id(n): _function_for(session, ns, n) for n in nodes if _is_named(n)}  # all names before all signatures
     for node in nodes:
         if isinstance(node, ast.StructDef):
             _inner_constructors(ns, node)
         elif isinstance(node, ast.FunctionDef):
-            declare_function(session, ns, node)
+            declare_function(ns, node, functions.get(id(node)))
+
+
+def _is_named(node: ast.Expr) -> TypeGuard[ast.FunctionDef]:
+    return isinstance(node, ast.FunctionDef) and node.callee is None
+
+
+def _alias(ns: Namespace, node: ast.Const) -> None:
+    """`const Points = Vector{Point}`: a name for a type, known to all signatures."""
+    target, value = node.assign.target, node.assign.value
+    is_type = isinstance(value, ast.TypeApply) or (
+        isinstance(value, ast.Name) and (value.id in CONCRETE or value.id in ABSTRACTS or value.id in ns.types)
+    )
+    if isinstance(target, ast.Name) and is_type:
+        ns.types[target.id] = pattern(ns, value, {})  # type: ignore[assignment]
 
 
 # ---------------------------------------------------------------- types
@@ -74,11 +91,10 @@ def _inner_constructors(ns: Namespace, node: ast.StructDef) -> None:
 # ---------------------------------------------------------------- functions
 
 
-def declare_function(session: Session, ns: Namespace, node: ast.FunctionDef) -> None:
-    if node.callee is not None:
+def declare_function(ns: Namespace, node: ast.FunctionDef, fn: GenericFunction | None) -> None:
+    if fn is None:
         _callable_struct(ns, node)
         return
-    fn = _function_for(session, ns, node)
     method = make_method(node, ns, pattern)
     method.name = node.name.removeprefix("Base.")
     if node.adjoint:

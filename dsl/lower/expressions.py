@@ -333,6 +333,11 @@ def facts(f: Frame, node: ast.Expr) -> tuple[Facts, Facts]:
             return (none, some) if op in ("===", "==") else (some, none)
         case ast.Call(fn=ast.Name(id="isnothing"), args=(ast.Name() as name,)):
             return _optional_facts(f, name)
+        case ast.Compare(operators=("isa",), operands=(ast.Name() as name, wanted)) | ast.Call(
+            fn=ast.Name(id="isa"), args=(ast.Name() as name, wanted)
+        ):
+            none, some = _optional_facts(f, name)
+            return (none, some) if pattern(f.namespace, wanted, f.types) == NOTHING else (some, none)
         case ast.Call(fn=ast.Name(id="!"), args=(inner,)):
             holds, fails = facts(f, inner)
             return fails, holds

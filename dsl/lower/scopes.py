@@ -21,11 +21,13 @@ from dsl.syntax import ast
 
 @dataclass(eq=False)
 class Var:
-    """A variable. `functions` are its definitions where it is a local function."""
+    """A variable. `functions` are its definitions where it is a local function; `annotation` is the type that
+    `x::T = …` gives it, to which all its values are converted."""
 
     name: str
     scope: Scope
     boxed: bool = False
+    annotation: ast.Node | None = None
     functions: list[FunctionScope] = field(default_factory=list)
 
     def __repr__(self) -> str:
@@ -310,6 +312,9 @@ class _Walker:
                     self.assign(var, scope, function)
             case ast.Typed():
                 self.target(target.value, scope, function)
+                var = scope.lookup(target.value.id) if isinstance(target.value, ast.Name) else None
+                if var is not None:
+                    var.annotation = target.type
             case ast.Tuple():
                 for item in target.items:
                     self.target(item, scope)

@@ -117,6 +117,10 @@ class Session:
             self._builtins[name] = GenericFunction(name, self.base, BUILTINS[name])
         return self._builtins.get(name) or self.base.functions.get(name)
 
+    def extended(self) -> list[GenericFunction]:
+        """The built-in functions that have been asked for so far, which may have got methods."""
+        return list(self._builtins.values())
+
     def builtin_names(self) -> list[str]:
         return [*BUILTINS, *self.base.functions]
 

@@ -154,6 +154,9 @@ def _assign_name(f: Frame, target: ast.Name, val: Val, span: Span) -> None:
     if var is None:
         raise error("E0208", f"the global {target.id} cannot be assigned from a function", span,
                     hint="top-level values are fixed when the file is loaded: use a Ref")  # fmt: skip
+    if var.annotation is not None:
+        to = concrete(pattern(f.namespace, var.annotation, f.types))
+        val = val if to is None else convert_value(f, val, to, span)
     f.assign(var, val, span)
 
 

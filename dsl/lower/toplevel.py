@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsl.diagnostics import error
+from dsl.diagnostics import DslError, error
 from dsl.lower import declare as declarations
 from dsl.lower.calls import call_name, closure
 from dsl.lower.declarations import Global, Namespace
@@ -31,8 +31,20 @@ _EFFECTS = (ast.Assign, ast.OpAssign, ast.For, ast.While, ast.If, ast.Const, ast
 
 
 def declare(session: Session, namespace: Namespace, statements: Sequence[ast.Expr]) -> None:
-    """Enter the functions and types that statements declare."""
-    declarations.declare_all(session, namespace, [s for s in statements if isinstance(s, DECLARATIONS)])
+    """Enter the functions and types that statements declare; where one is wrong, none."""
+    known = [*namespace.functions.values(), *(fn for fn in session.extended())]
+    before = dict(namespace.functions), dict(namespace.types), [(fn, list(fn.methods), list(fn.rules)) for fn in known]
+    try:
+        _declare(session, namespace, statements)
+    except DslError:
+        namespace.functions, namespace.types = before[0], before[1]
+        for fn, methods, rules in before[2]:
+            fn.methods, fn.rules = methods, rules
+        raise
+
+
+def _declare(session: Session, namespace: Namespace, statements: Sequence[ast.Expr]) -> None:
+    declarations.declare_all(session, namespace, [s for s in statements if isinstance(s, (*DECLARATIONS, ast.Const))])
 
 
 def run(session: Session, statements: Sequence[ast.Expr], print_expressions: bool) -> None:

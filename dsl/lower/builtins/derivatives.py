@@ -551,8 +551,11 @@ def _call_pullback(f: Frame, fn: Val, args: list[Val], keywords: Keywords, span:
     shadows = make_shadows(f, wrt, operands)
     scalars = [k for k in wrt if k not in shadows]
     seeds = duals_of(f, t.spec.result, args[0], "the cotangent", span)
+    if any(is_ref(s.type) for s in seeds):
+        raise error("E0901", f"the pullback of a result that is {show_type(t.spec.result)} is not supported yet", span,
+                    hint="give the numbers as a tuple")  # fmt: skip
     types = [d for k in scalars if (d := tangent(operands[k].type)) is not None]
-    op_args = [record.leaf, *(s for s in seeds if not is_ref(s.type)), *shadows.values()]
+    op_args = [record.leaf, *seeds, *shadows.values()]
     made = f.b.op("vjp_rev", op_args, types, fn=t.spec.name, wrt=tuple(wrt)).results
     source = Entries(f, dict(zip(scalars, made, strict=True)), shadows, reach)
     out, at = [], t.first
@@ -623,6 +626,7 @@ def _call_pushforward(f: Frame, fn: Val, args: list[Val], keywords: Keywords, sp
     results = t.spec.fn.results
     if t.spec.result == BOTTOM or len(duals) != len(wrt):
         return call_spec(f, t.spec, operands, span)
+    duals = [own_tangent(f, operands[k], d) for k, d in zip(wrt, duals, strict=True)]
     outputs = [k for k, r in enumerate(results) if tangent(r) is not None]
     types = [*results, *(d for k in outputs if (d := tangent(results[k])) is not None)]
     made = f.b.op("jvp", [*operands, *duals], types, fn=t.spec.name, wrt=tuple(wrt)).results
@@ -630,6 +634,24 @@ def _call_pushforward(f: Frame, fn: Val, args: list[Val], keywords: Keywords, sp
     refs = {k: v for k, v in tangents.items() if is_ref(v.type)}
     source = Entries(f, {k: v for k, v in tangents.items() if k not in refs}, refs, frozenset())
     return entry(f, t.spec.result, 0, source, made[: len(results)])
+
+
+def own_tangent(f: Frame, m: Value, given: Value) -> Value:
+    """A tangent to differentiate with: that of a vector must be as long, and is copied, since the function may write
+    its argument, and the tangent with it."""
+    if not isinstance(given.type, Mem):
+        return given
+    b = f.b
+    want, got = (b.op("len", (v,), (I64,)).result for v in (m, given))
+    f.check(b.prim("eq", want, got), "E0409", "a tangent of length {0} for a vector of length {1}", got, want)
+    copy = b.op("new", (got,), (given.type,)).result
+    region = Region([I64])
+    body = Builder(region, b.span)
+    record = body.op("load", (given, region.params[0]), given.type.fields, first=0).results
+    body.op("store", (copy, region.params[0], *record), first=0)
+    body.next_()
+    b.op("for", (b.i64(0), b.prim("sub", got, b.i64(1)), b.i64(1)), (), (region,))
+    return copy
 
 
 # ---------------------------------------------------------------- no derivative through here

@@ -294,8 +294,9 @@ def _construct_struct(f: Frame, p: StructP | StructType, args: Sequence[Val]) ->
     decl = p.decl if isinstance(p, StructP) else p.key
     assert isinstance(decl, StructDecl)
     given = {v.name: t for v, t in zip(decl.type_vars, p.params, strict=False) if concrete(t) is not None}
-    if (decl.inner and f.constructing is not decl) or decl.outer is not None:
-        own = [*decl.inner, *(decl.outer.methods if decl.outer else [])]
-        if any(m.required <= len(args) and len(m.params) != len(decl.names) for m in own) or decl.inner:
-            return call_function(f, GenericFunction(decl.name, f.namespace, None, own), list(args), {}, f.span)
+    own = decl.inner if f.constructing is not decl else []
+    if not own and len(args) != len(decl.names) and decl.outer is not None:
+        own = decl.outer.methods
+    if own:
+        return call_function(f, GenericFunction(decl.name, f.namespace, None, own), list(args), {}, f.span)
     return build(f, decl, args, f.span, given or None)  # type: ignore[arg-type]

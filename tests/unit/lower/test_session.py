@@ -66,6 +66,14 @@ def test_a_failing_statement_leaves_the_session_as_it_was() -> None:
     assert lowered.value("x") == 1
 
 
+def test_a_failing_declaration_leaves_the_session_as_it_was() -> None:
+    lowered = Lowered("f(x) = 1")
+    with pytest.raises(DslError):
+        lowered.session.define(parse_file(Source("more", "f(x) = 2\ng(x) = 3\nh(x::Blob) = 4")))
+    assert lowered.session.functions() == ["f"]
+    assert lowered.value("f(0)") == 1
+
+
 def test_names_and_documentation() -> None:
     lowered = Lowered('"twice"\nf(x) = 2x\nstruct P\n x\nend\nk = 1')
     assert lowered.session.functions() == ["f", "P"]
