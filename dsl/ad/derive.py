@@ -264,7 +264,7 @@ class Deriver:
                 rows = b.call(self.program.functions[rule.reverse], [*results[n:], *seeds])
                 for p, d in zip(rows, tangents, strict=True):
                     if d is not None:
-                        term = b.prim("mul", p, d)
+                        term = b.prim("strongmul", d, p) if d in sweep.conditional else b.prim("mul", p, d)
                         out[j] = b.prim("add", out[j], term) if j in out else term
         for r, v in zip(op.results, results, strict=False):
             sweep.set_value(r, v)
@@ -416,13 +416,42 @@ class Deriver:
         if rule.reverse:
             n = len(self.program.functions[rule.forward].results) - len(op.results)
             captures = [sweep.fetch(("capture", (op, i))) for i in range(n)]
-            cotangents = b.call(self.program.functions[rule.reverse], [*captures, *seeds])
+            callee = self.program.functions[op.attrs["fn"]]
+            if doubtful and self.rule_is_linear(callee, rule) and not self._prints(rule.reverse, set()):
+                cotangents = self._by_rows(rule, captures, seeds, b)
+            else:
+                cotangents = b.call(self.program.functions[rule.reverse], [*captures, *seeds])
             self._add_all(sweep, args, cotangents, doubtful)
             return
         for i in sweep.plan.rule_inputs(op, rule):
             for j, d in zip(outputs, seeds, strict=True):
-                term = b.prim("mul", d, sweep.fetch(("capture", (op, (i, j)))))
+                partial = sweep.fetch(("capture", (op, (i, j))))
+                term = b.prim("strongmul" if doubtful else "mul", d, partial)
                 self._add_all(sweep, [args[i]], [term], doubtful)
+
+    def _by_rows(self, rule: Rule, captures: Sequence[Value], seeds: Sequence[Value], b: Builder) -> list[Value]:
+        """A linear pullback of conditional seeds: of unit seeds, each scaled so that a seed's zero stays zero."""
+        total: list[Value] = []
+        for i, seed in enumerate(seeds):
+            units = [b.const(float(i == j), s.type) for j, s in enumerate(seeds)]
+            row = b.call(self.program.functions[rule.reverse], [*captures, *units])
+            terms = [self._scaled(seed, d, b) for d in row]
+            total = [b.prim("add", x, y) for x, y in zip(total, terms, strict=True)] if total else terms
+        return total
+
+    def _scaled(self, seed: Value, d: Value, b: Builder) -> Value:
+        """seed · d, of the type of d."""
+        if seed.type != d.type:
+            seed = b.prim("tof64" if d.type == F64 else "tof32", seed)
+        return b.prim("strongmul", seed, d)
+
+    def _prints(self, name: str, seen: set[str]) -> bool:
+        """Whether a function shows something: then it is run with the cotangents themselves, as the program says."""
+        if name in seen:
+            return False
+        seen.add(name)
+        ops = list(self.program.functions[name].body.walk())
+        return any(op.name == "print" or (op.name == "call" and self._prints(op.attrs["fn"], seen)) for op in ops)
 
     # ------------------------------------------------------------ reverse mode: one function
     def gradient_body(

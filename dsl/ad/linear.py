@@ -93,10 +93,10 @@ class _Degree:
                 if ZERO in (a, b):
                     return a if b == ZERO else b
                 return a if a == b else OTHER
-            case "mul", [a, b]:
+            case ("mul" | "strongmul"), [a, b]:
                 if LINEAR in (a, b):
                     return LINEAR if min(a, b) < LINEAR else OTHER
-            case "div", [a, b] if a == LINEAR:
+            case ("div" | "strongdiv"), [a, b] if a == LINEAR:
                 return LINEAR if b < LINEAR else OTHER
             case "select", [c, a, b]:
                 return OTHER if c >= LINEAR else self.join(a, b)

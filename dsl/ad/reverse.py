@@ -544,8 +544,12 @@ class Backward:
 
 
 def _is_selection(term: Value) -> bool:
-    """Whether a term may be zero because an operand was not chosen (`ifelse`, `max`, …)."""
-    return isinstance(term.owner, Op) and term.owner.name == "select"
+    """Whether a term may be zero because an operand was not chosen (`ifelse`, `max`, …) or not used (a conditional
+    factor of the derivative that is differentiated)."""
+    made = term.owner
+    while isinstance(made, Op) and made.name == "neg":
+        made = made.args[0].owner
+    return isinstance(made, Op) and made.name in ("select", "strongmul", "strongdiv")
 
 
 def clear_memory(shadow: Value, b: Builder) -> None:

@@ -4,19 +4,44 @@
 the terms mention, by building them once on placeholders; this is what reverse mode has to keep.
 
 A cotangent or tangent that is *conditional* (zero because the path taken does not use the value) contributes an exact
-zero, whatever the partial derivative is there: the branch not taken never makes a NaN.
+zero, whatever the partial derivative is there: the branch not taken never makes a NaN. Its factors are those of
+`strongmul` and `strongdiv`: one that only happens to be zero keeps its own derivative.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from math import isfinite
 
 from dsl.ir.core import Op, Region, Value
-from dsl.ops import PRIMITIVES, Builder, Sym, select
+from dsl.ops import PRIMITIVES, Builder, Sym, known
+from dsl.ops.core import Operand
 from dsl.types import LeafType, tangent
 
-_PLAIN = frozenset({"neg", "select", "const", "tof64", "tof32", "add", "sub"})
+
+class Conditional(Sym):
+    """A derivative that may be zero because of the path: a product or quotient with it keeps that zero."""
+
+    __slots__ = ()
+
+    def _binary(self, name: str, other: Operand, swap: bool = False) -> Sym:
+        left, right = self._other(other)
+        if name not in ("mul", "div") or _harmless(known(right.v)):
+            return Conditional(self.b, super()._binary(name, other, swap).v)
+        return Conditional(self.b, self.b.prim(f"strong{name}", left.v, right.v))
+
+    # Python asks the right operand of `x * d` first where it has a method of its own
+    def __rmul__(self, o: Operand) -> Sym:
+        return self._binary("mul", o, True)
+
+    def __neg__(self) -> Sym:
+        return Conditional(self.b, super().__neg__().v)
+
+
+def _harmless(number: float | None) -> bool:
+    """Whether zero times or by a constant is zero anyway."""
+    return number is not None and isfinite(number) and number != 0.0
 
 
 def contribution(
@@ -26,13 +51,8 @@ def contribution(
     entry = PRIMITIVES[name].derivative[k]
     assert entry is not None
     syms = [Sym(b, v) for v in operands]
-    ds = Sym(b, d)
-    start = len(b.region.ops)
-    term = entry(ds, *syms, Sym(b, out)).to(to)
-    made = b.region.ops[start:]
-    if conditional and any(op.name not in _PLAIN for op in made):
-        term = select(ds.eq(0.0), 0.0, term)
-    return term.v
+    ds = Conditional(b, d) if conditional else Sym(b, d)
+    return entry(ds, *syms, Sym(b, out)).to(to).v
 
 
 def active_operands(op: Op, active: Sequence[bool]) -> list[int]:

@@ -138,6 +138,43 @@ declare(Primitive(
     simplify=(("x / 1", neutral(1, 1.0, *FLOATS)),),
 ))  # fmt: skip
 
+# How a derivative that may be zero only because of the path taken is scaled: that zero is kept, whatever the partial
+# derivative is there (infinite, NaN). Their own derivatives are made of themselves, so this holds in every order, and a
+# factor that merely happens to be 0 still has its derivative.
+
+
+def factor_known(b: Builder, op: Op) -> Value | None:
+    """With a constant first operand: 0, or the plain operation."""
+    k = known(op.args[0])
+    if k is None:
+        return None
+    return b.const(0.0, op.result.type) if k == 0.0 else b.prim(op.name.removeprefix("strong"), *op.args)
+
+
+def _strong(form: str) -> dict[LeafType | None, str]:
+    head = f"%{{u}}a = {form} {{t}} {{0}}, {{1}}\n%{{u}}z = fcmp oeq {{t}} {{0}}, 0.0\n"
+    return by_float(head + "select i1 %{u}z, {t} 0.0, {t} %{u}a")
+
+
+declare(Primitive(
+    "strongmul", BINARY, "the product; 0 where x is 0, whatever y is", ((-3, 3), (-3, 3)),
+    evaluate=lambda x, y: 0.0 if x == 0.0 else x * y,
+    llvm=_strong("fmul"),
+    derivative=(lambda d, x, y, out: prim("strongmul", d, y), lambda d, x, y, out: prim("strongmul", x, d)),
+    simplify=(("strongmul of a number", factor_known),),
+))  # fmt: skip
+
+declare(Primitive(
+    "strongdiv", BINARY, "the quotient; 0 where x is 0, whatever y is", ((-3, 3), (0.3, 3)),
+    evaluate=lambda x, y: 0.0 if x == 0.0 else divide(x, y),
+    llvm=_strong("fdiv"),
+    derivative=(
+        lambda d, x, y, out: prim("strongdiv", d, y),
+        lambda d, x, y, out: -prim("strongmul", out, prim("strongdiv", d, y)),
+    ),
+    simplify=(("strongdiv of a number", factor_known),),
+))  # fmt: skip
+
 declare(Primitive(
     "neg", UNARY_I, "the opposite number", ((-3, 3),),
     evaluate=lambda x: -x,

@@ -24,7 +24,9 @@ def _truncate(x: Any) -> Any:
 
 MP: dict[str, Callable[..., Any]] = {
     "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y, "div": lambda x, y: x / y,
-    "neg": lambda x: -x, "muladd": lambda x, y, z: x * y + z, "fma": lambda x, y, z: x * y + z,
+    "neg": lambda x: -x, "strongmul": lambda x, y: x * y if x else mp.mpf(0),
+    "strongdiv": lambda x, y: x / y if x else mp.mpf(0),
+    "muladd": lambda x, y, z: x * y + z, "fma": lambda x, y, z: x * y + z,
     "rem": _rem, "mod": lambda x, y: x - y * mp.floor(x / y),
     "quo": lambda x, y: _truncate(x / y), "fld_": lambda x, y: mp.floor(x / y),
     "powi": lambda x, n: x**n, "pow": lambda x, y: x**y,
