@@ -42,6 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,10 @@ class Entry:
     globals: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
+_PARSED: dict[Source, ast.File] = {}  # the library's trees: read once a process, they are the same for all sessions
+
+
+@cache
 def stdlib_sources() -> list[Source]:
     """The files of the standard library, in the order of their names."""
     folder = Path(__file__).resolve().parent.parent / "stdlib"
@@ -108,7 +113,9 @@ class Session:
         self.base = Namespace(None, self.builtin)
         self.namespace = Namespace(self.base, self.builtin)
         for lib in stdlib_sources() if library is None else library:
-            toplevel.declare(self, self.base, parse(lib).statements)
+            if lib not in _PARSED:
+                _PARSED[lib] = parse(lib)
+            toplevel.declare(self, self.base, _PARSED[lib].statements)
 
     # ------------------------------------------------------------ names
     def builtin(self, name: str) -> GenericFunction | None:
