@@ -262,8 +262,12 @@ PROGRAMS: list[tuple[str, str, str, Any]] = [
     ("an annotated variable", "function f(x)\n y::Float64 = 1\n y = x\n y\nend", "f(3)", 3.0),
     ("given type parameters", "struct S{T}\n v::T\n n::Int\nend\nS(x) = S(x, 0)", "S{Float64}(1, 2).v", 1.0),
     ("isa narrows", "f(x) = (y = x > 0 ? x : nothing; y isa Nothing ? 0 : y + 1)", "(f(1), f(-1))", (2, 0)),
-    ("nothing is dispatched at run time", "g(x::Int) = x\ng(::Nothing) = 0\nf(x) = g(x > 0 ? x : nothing)", "(f(1), f(-1))",
-     (1, 0)),
+    (
+        "nothing is dispatched at run time",
+        "g(x::Int) = x\ng(::Nothing) = 0\nf(x) = g(x > 0 ? x : nothing)",
+        "(f(1), f(-1))",
+        (1, 0),
+    ),
     # ---------------------------------------------------------------- closures
     (
         "a shared box",
