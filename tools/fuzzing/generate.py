@@ -238,6 +238,8 @@ class Generator:
             kinds += [(2.5, self.counted), (1.5, self.while_loop), (0.7, self.other_loop)]
         if scope.loop:
             kinds += [(2, self.leave)]
+        if self.nested:
+            kinds += [(1.5, self.restored)]
         if scope.returns and scope.depth > 0:
             kinds += [(0.8, self.early_return)]
         return self.random.choices([k for _, k in kinds], [w for w, _ in kinds])[0](scope)
@@ -455,6 +457,23 @@ class Generator:
             return stmt(f"{{0}} && {word}", self.b(scope))
         inner = scope.inner()
         return stmt(f"if {{0}}\n{{1}}\n  {word}\nend", self.b(scope), block(self.statements(inner, 2)))
+
+    def restored(self, scope: Scope) -> Node:
+        """The derivative of a call that may change what it is given: afterwards that is as it was."""
+        places = {"M": (".u", ".w"), "R": ("[]",), "K": ("[:a]", "[:b]"), "D": ("[2]",), "V": ("[1]",)}
+        helpers = [(h, t[0]) for h, t in self.helpers if t[1:] == ("F",) and t[0] in places and scope.of(t[0])]
+        if not helpers:
+            return self.new_number(scope)
+        helper, type = self.random.choice(helpers)
+        name = self.random.choice(scope.of(type))
+        place = name + self.random.choice(places[type])
+        old, z, new = self.fresh("v"), self.fresh("z"), self.fresh("v")
+        node = stmt(
+            f"{old} = {place}\n{new} = tanh(derivative({z} -> {helper}({name}, {z}), {{0}}))\n@assert {place} == {old}",
+            self.f(scope, 2),
+        )
+        scope.add("F", new)
+        return node
 
     def optional(self, scope: Scope) -> Node:
         """A value that may be nothing, narrowed."""
