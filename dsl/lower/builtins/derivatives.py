@@ -370,7 +370,8 @@ def run_gradient(f: Frame, fn: Val, args: list[Val], what: str) -> tuple[Val, li
     reach = reach_of(f, t)
     warn_of_steering(f, t, reach, [a.hint for a in t.spec.fn.params[t.first :]], span)
     wrt = active_leaves(t, reach)
-    if not wrt or t.spec.result == BOTTOM:
+    plain = not wrt and not any(is_ref(o.type) for o in operands)  # else what the call writes is to be restored
+    if plain or t.spec.result == BOTTOM:
         value = call_spec(f, t.spec, operands, span)
         source = Entries(f, {}, {}, reach)
     else:
