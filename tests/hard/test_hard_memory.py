@@ -461,3 +461,18 @@ end
         return sum(c[0] for c in cells)
 
     check_function(program, mirror, 0.8, way)
+
+
+@each_way
+def test_restored_although_nothing_flows(way: Way) -> None:
+    """The derivative with respect to z is 0; what the call doubles is as it was all the same."""
+    program = """
+h(r, z) = (r[] = 2r[]; r[])
+function f(x)
+  r = Ref(x)
+  d = derivative(z -> h(r, z), 0.5)
+  g = gradient(z -> h(r, z), 0.5)
+  r[] + d
+end
+"""
+    check(program, "(f(3.0), f'(3.0))", (3.0, 1.0), way)
