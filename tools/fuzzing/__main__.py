@@ -42,6 +42,7 @@ class Campaign:
     seconds: float
     patience: float
     done: int = 0
+    told: int = 0  # how many were done when progress was last told
     findings: list[Finding] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
@@ -160,7 +161,8 @@ def show_progress(campaign: Campaign) -> None:
     text = f"{campaign.done} of {campaign.programs} programs, {len(campaign.findings)} findings, {took:.0f} s"
     if sys.stderr.isatty():
         print(f"\r{text}", end="", file=sys.stderr, flush=True)
-    elif campaign.done % 100 < PROCESSES and campaign.done:
+    elif campaign.done >= campaign.told + 100:
+        campaign.told = campaign.done
         print(text, file=sys.stderr, flush=True)
 
 
