@@ -25,7 +25,11 @@ SHORT = [w for w in WAYS if w.name in ("interpreter/forward", "O0/forward", "O3/
 
 
 def runs(paths: list[Path], among: Sequence[Way]) -> list[object]:
-    return [pytest.param(p, way, id=f"{p.stem}-{way.name}") for p in paths for way in ways(text(p), among)]
+    return [
+        pytest.param(path, way, id=f"{path.stem}-{way.name}", marks=[pytest.mark.slow] if way.opt_level else [])
+        for path in paths
+        for way in ways(text(path), among)
+    ]
 
 
 @lru_cache
