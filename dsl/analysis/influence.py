@@ -350,6 +350,23 @@ class Flow:
         for k, r in enumerate(op.results):
             self._read(cell, k, r)
             self._add(r, rest)
+            if is_ref(r.type):
+                self._tint(self.cell(r), rest)
+
+    def _tint(self, cell: Cell, mask: int) -> None:
+        """What comes out of a packed record that is an input has that input's influence, all the way down: only here
+        does its type become known."""
+        work, seen = [cell], set()
+        while work:
+            part = work.pop().find()
+            if id(part) in seen or not isinstance(part.type, Mem):
+                continue
+            seen.add(id(part))
+            for f, t in enumerate(part.type.fields):
+                if is_ref(t):
+                    work.append(part.child(f, t))
+                elif t != BOOL:
+                    self._add_field(part, f, mask)
 
     # ---- calls and derivatives
     def _op_call(self, op: Op, stack: list[Op]) -> None:

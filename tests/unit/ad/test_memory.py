@@ -282,3 +282,46 @@ def test_a_rule_serves_every_mode_and_order(mode: str, pushforward: bool) -> Non
     pipeline.optimise(program, ["dh", "ddh"], "after-ad", verify=True)
     assert run(program, "dh", [2.0]) == [132.0]
     assert run(program, "ddh", [2.0]) == [180.0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_derivative_through_a_pullback_called_twice(mode: str) -> None:
+    """f(m) = v³w writes v; the second call of its pullback gives 10·3x²w, whose derivative is 60x."""
+    program = parse_program("""
+fn @f(%m: mem<f64, f64>) -> f64 {
+  %0: i64 = const 0
+  %a: f64 = load %m[%0]
+  %b: f64 = mul %a, %a
+  %c: f64 = mul %b, %a
+  store %m[%0], %c
+  %d: f64 = load %m[%0]
+  %e: f64 = load %m[%0] {1}
+  %r: f64 = mul %d, %e
+  return %r
+}
+fn @g(%x: f64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %one: f64 = const 1.0
+  %ten: f64 = const 10.0
+  %m: mem<f64, f64> = new %1
+  store %m[%0], %x, %one
+  %y: f64, %o: obj = vjp_fwd @f(%m) {wrt=(0,)}
+  %s: mem<f64, f64> = new %1
+  vjp_rev @f(%o; %one, %s) {wrt=(0,)}
+  %s2: mem<f64, f64> = new %1
+  vjp_rev @f(%o; %ten, %s2) {wrt=(0,)}
+  %r: f64 = load %s2[%0]
+  return %r
+}
+fn @main(%x: f64) -> f64, f64 {
+  %1: f64 = const 1.0
+  %y: f64, %d: f64 = vjp @g(%x; %1) {wrt=(0,)}
+  return %y, %d
+}
+""")
+    expand(program, mode)  # type: ignore[arg-type]
+    verify(program)
+    assert run(program, "main", [2.0]) == [120.0, 120.0]
+    pipeline.optimise(program, ["main"], "after-ad", verify=True)
+    assert run(program, "main", [2.0]) == [120.0, 120.0]
