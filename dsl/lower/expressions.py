@@ -9,11 +9,10 @@ from dsl.lower.annotations import concrete, pattern
 from dsl.lower.calls import call_name, call_value, closure
 from dsl.lower.control import Facts, branch
 from dsl.lower.convert import convert_value
-from dsl.lower.declarations import StructDecl
 from dsl.lower.frame import Frame, Slot
 from dsl.lower.lowering import expr, handles
 from dsl.lower.names import name_value
-from dsl.lower.patterns import Pattern, StructP, matches
+from dsl.lower.patterns import Pattern, matches, type_meant
 from dsl.lower.scopes import FunctionScope
 from dsl.lower.values import UNIT, Val, fn_val, items_of, named_val, show_type, text_of, tuple_val, type_val
 from dsl.syntax import ast
@@ -32,7 +31,6 @@ from dsl.types import (
     StringLit,
     SymbolLit,
     TupleType,
-    TypeValue,
     VectorType,
     leaves,
 )  # fmt: skip
@@ -406,12 +404,8 @@ def lower_index(f: Frame, node: ast.Index, want: bool) -> Val:
 
 def element_type(v: Val) -> Val | None:
     """The `T` of `T[…]`, where what is indexed is a type."""
-    if isinstance(v.type, TypeValue):
-        return v
-    if isinstance(v.type, FnType) and isinstance(v.type.key, StructDecl):
-        plain = v.type.key.plain()
-        return type_val(plain if plain is not None else StructP(v.type.key))  # type: ignore[arg-type]
-    return None
+    meant = type_meant(v.type)
+    return None if meant is None else type_val(meant)  # type: ignore[arg-type]
 
 
 def index_values(f: Frame, value: Val, nodes: Sequence[ast.Expr]) -> list[Val]:

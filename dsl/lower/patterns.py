@@ -8,7 +8,7 @@ takes is taken by q. Parameters of types are invariant, those of tuples covarian
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from dsl.types import (
     BOOLEAN,
@@ -37,6 +37,14 @@ from dsl.types import (
     VariantType,
     VectorType,
 )  # fmt: skip
+
+
+@runtime_checkable
+class Declared(Protocol):
+    """A declared struct."""
+
+    def plain(self) -> StructType | None:
+        """The type, where it has no parameters of any kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +236,8 @@ def matches(t: LangType, p: Pattern, binds: dict[str, LangType]) -> bool:
         case GenericP():
             return _match_generic(t, p, binds)
         case TypeP():
-            return isinstance(t, TypeValue) and _match_params((t.type,), (p.type,), binds)
+            meant = type_meant(t)
+            return meant is not None and _match_params((meant,), (p.type,), binds)  # type: ignore[arg-type]
         case FunctionP():
             return isinstance(t, FnType) and t.key == p.key
         case TupleType():
@@ -236,6 +245,18 @@ def matches(t: LangType, p: Pattern, binds: dict[str, LangType]) -> bool:
         case NamedTupleType():
             return isinstance(t, NamedTupleType) and t.names == p.names and _match_params(t.items, p.items, binds)
     return widen_literal(t) == p or _same_memory(t, p)
+
+
+def type_meant(t: LangType) -> Pattern | None:
+    """The type that a value is: constructors and `String`, `Symbol` are values of function types."""
+    match t:
+        case TypeValue():
+            return t.type
+        case FnType() if isinstance(t.key, Declared):
+            return t.key.plain() or StructP(t.key)
+        case FnType(name="String" | "Symbol") if not t.captures and getattr(t.key, "builtin", None) is not None:
+            return CONCRETE[t.name]
+    return None
 
 
 def _same_memory(t: LangType, p: Pattern) -> bool:

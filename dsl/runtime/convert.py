@@ -17,6 +17,7 @@ from dsl.diagnostics import DslError, error
 from dsl.interp import Memory
 from dsl.ops.evaluation import round_to_f32
 from dsl.runtime.shape import fields_of, make
+from dsl.runtime.text import joined
 from dsl.runtime.values import Record, String, find_name
 from dsl.types import (
     BOOLEAN,
@@ -289,6 +290,9 @@ class _ToPython:
 
     def function(self, type: LangType, leaves: Sequence[Any]) -> Any:
         return self.wrap(type, leaves)
+
+    def text(self, parts: Sequence[tuple[LangType, Sequence[Any]]]) -> Any:
+        return String(joined(parts))
 
     def tuple(self, items: Sequence[Any]) -> Any:
         return tuple(items)

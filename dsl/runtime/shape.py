@@ -40,6 +40,9 @@ class Maker(Protocol[T]):
 
     def function(self, type: LangType, leaves: Sequence[Any]) -> T: ...
 
+    def text(self, parts: Sequence[tuple[LangType, Sequence[Any]]]) -> T:
+        """Text with values in it; `runtime.text.joined` puts it together."""
+
     def tuple(self, items: Sequence[T]) -> T: ...
 
     def named(self, type: NamedTupleType, items: Sequence[T]) -> T: ...
@@ -70,6 +73,8 @@ def _make(source: Iterator[Any], type: LangType, maker: Maker[T]) -> T:
             return maker.function(type, _take(source, type))
         case VariantType():
             return _variant(source, type, maker)
+        case IterType(kind="text"):
+            return maker.text([(t, _take(source, t)) for t in type.items])
         case TupleType() | IterType():
             return maker.tuple(_each(source, type.items, maker))
         case NamedTupleType():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dsl.diagnostics import error
 from dsl.ir.core import Value
 from dsl.lower.builtins.numbers import common, type_of
 from dsl.lower.builtins.registry import builtin
@@ -13,7 +14,7 @@ from dsl.lower.declarations import StructDecl
 from dsl.lower.frame import Frame, Loop, Slot
 from dsl.lower.joins import adapt
 from dsl.lower.loops import Plan, for_each
-from dsl.lower.values import UNIT, Val, is_number, items_of, split, text_of, type_val
+from dsl.lower.values import FLOATS, UNIT, Val, is_number, items_of, split, text_of, type_val
 from dsl.types import (
     BOOLEAN,
     FLOAT64,
@@ -76,9 +77,27 @@ def _tuple_less(f: Frame, xs: list[Val], ys: list[Val]) -> Val:
 # ---------------------------------------------------------------- equality
 
 
-@builtin("==", "isequal")
+@builtin("==")
 def lower_equal(f: Frame, args: list[Val]) -> Val | None:
     return equal(f, args[0], args[1], same=False) if len(args) == 2 else None
+
+
+@builtin("isequal", forms=("isequal(a, b)",))
+def lower_isequal(f: Frame, args: list[Val]) -> Val | None:
+    """`==`, but NaN is equal to itself and 0.0 is not -0.0."""
+    if len(args) != 2:
+        return None
+    a, b = args
+    if isinstance(a.type, TupleType | NamedTupleType) and _same_shape(a.type, b.type):
+        return _all(f, [call_name(f, "isequal", [x, y]) for x, y in zip(items_of(a), items_of(b), strict=True)])
+    equal_values = call_name(f, "==", args)
+    if not all(t in FLOATS for t in (a.type, b.type)):
+        return equal_values
+    numbers = common(f, args)
+    assert numbers is not None
+    nan, sign = ([call_name(f, name, [v]).leaf for v in numbers[0]] for name in ("isnan", "signbit"))
+    same_sign = f.b.prim("eq", *sign)
+    return Val(BOOLEAN, (f.b.prim("or", f.b.prim("and", equal_values.leaf, same_sign), f.b.prim("and", *nan)),))
 
 
 @builtin("===")
@@ -95,6 +114,9 @@ def equal(f: Frame, a: Val, b: Val, same: bool) -> Val | None:
     """`a == b`, or with `same` `a === b`, which also asks for the same type of number and the same memory."""
     if is_number(a.type) and is_number(b.type):
         return _equal_numbers(f, a, b, same)
+    if any(isinstance(v.type, IterType) and v.type.kind == "text" for v in (a, b)):
+        raise error("E0901", "comparing text that is made at run time is not supported yet", f.span,
+                    hint="compare the values that are in it")  # fmt: skip
     if isinstance(a.type, OptionalType) or isinstance(b.type, OptionalType):
         return _equal_optional(f, a, b, same)
     for kinds, plain in (((SymbolLit,), SYMBOL), ((StringLit,), STRING)):
