@@ -15,7 +15,7 @@ from unicodedata import normalize
 
 from dsl.ad.activity import Activity, has_tangent, loops_of
 from dsl.ad.plan import Key
-from dsl.ad.rules import active_operands, contribution
+from dsl.ad.rules import active_operands, contribution, is_selection
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder
 from dsl.types import I64, LeafType, Mem, is_ref, tangent
@@ -191,7 +191,7 @@ class Forward:
         for k in active_operands(op, [a in self.duals for a in op.args]):
             d = self.duals[op.args[k]]
             term = contribution(b, op.name, k, d, operands, self.values[op.result], to, d in self.conditional)
-            conditional &= d in self.conditional
+            conditional &= d in self.conditional or is_selection(term)
             total = term if total is None else b.prim("add", total, term)
         if total is not None:
             self.set_dual(op.result, total, b)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from dsl.ad.activity import Activity
 from dsl.ad.plan import Construct, Key, Plan
-from dsl.ad.rules import active_operands, contribution, needed
+from dsl.ad.rules import active_operands, contribution, is_selection, needed
 from dsl.ir.core import Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder
 from dsl.types import BOOL, I64, LeafType, Mem, is_ref, tangent
@@ -270,7 +270,7 @@ class Backward:
             assert to is not None
             doubtful = d in self.conditional
             term = contribution(self.b, op.name, k, d, values[:-1], values[-1], to, doubtful)
-            if doubtful or _is_selection(term):
+            if doubtful or is_selection(term):
                 self.conditional.add(term)
             self.add(op.args[k], term)
 
@@ -541,15 +541,6 @@ class Backward:
     # ---- calls
     def _op_call(self, op: Op) -> None:
         self.calls.reverse_call(self, op)
-
-
-def _is_selection(term: Value) -> bool:
-    """Whether a term may be zero because an operand was not chosen (`ifelse`, `max`, …) or not used (a conditional
-    factor of the derivative that is differentiated)."""
-    made = term.owner
-    while isinstance(made, Op) and made.name == "neg":
-        made = made.args[0].owner
-    return isinstance(made, Op) and made.name in ("select", "strongmul", "strongdiv")
 
 
 def clear_memory(shadow: Value, b: Builder) -> None:

@@ -55,6 +55,15 @@ def contribution(
     return entry(ds, *syms, Sym(b, out)).to(to).v
 
 
+def is_selection(term: Value) -> bool:
+    """Whether a term may be zero because an operand was not chosen (`ifelse`, `max`, …) or not used (a conditional
+    factor of the derivative that is differentiated)."""
+    made = term.owner
+    while isinstance(made, Op) and made.name == "neg":
+        made = made.args[0].owner
+    return isinstance(made, Op) and made.name in ("select", "strongmul", "strongdiv")
+
+
 def active_operands(op: Op, active: Sequence[bool]) -> list[int]:
     """Operands that have a derivative entry and are active."""
     entries = PRIMITIVES[op.name].derivative
