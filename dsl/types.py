@@ -180,7 +180,8 @@ class StructType:
     site: int = 0
 
     def __str__(self) -> str:
-        return f"{self.name}{{{', '.join(map(str, self.params))}}}" if self.params else self.name
+        shown = self.params[: len(getattr(self.key, "type_vars", self.params))]  # not those of untyped fields
+        return f"{self.name}{{{', '.join(map(str, shown))}}}" if shown else self.name
 
 
 @dataclass(frozen=True, slots=True)

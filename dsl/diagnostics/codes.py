@@ -56,6 +56,7 @@ CODES: dict[str, Code] = _table(
     Code("E0206", "MethodError", "a value cannot be converted to a type"),
     Code("E0207", "FieldError", "a value has no such field"),
     Code("E0208", "ErrorException", "something that is fixed is assigned to"),
+    Code("E0209", "TypeError", "a value is not of the type that it is said to have"),
     # ------------------------------------------------------------ E03 calls and methods
     Code("E0301", "MethodError", "no method fits these argument types"),
     Code("E0302", "MethodError", "a call is ambiguous"),

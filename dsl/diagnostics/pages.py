@@ -325,6 +325,20 @@ PAGES: dict[str, Page] = {
             move(Point(1.0))
         """,
     ),
+    "E0209": _page(
+        """
+            `x::T` promises that x is a T; nothing is converted. To convert, write `T(x)`, or declare a variable, a
+            field or a result.
+        """,
+        """
+            f(x) = 2(x::Int)
+            f(1.5)
+        """,
+        """
+            f(x) = 2Int(x)
+            f(2.0)
+        """,
+    ),
     # ------------------------------------------------------------ E03 calls and methods
     "E0301": _page(
         """

@@ -28,10 +28,14 @@ from dsl.syntax import ast
 from dsl.types import (
     BOTTOM,
     NOTHING,
+    STRING,
     FnType,
+    IterType,
     LangType,
     OptionalType,
+    StringLit,
     StructType,
+    TupleType,
     TypeValue,
     VariantType,
     VectorType,
@@ -220,7 +224,17 @@ def no_method(fn: GenericFunction, args: Sequence[Val], span: Span) -> Exception
         hint = f"{fn.name} takes {n} argument{'s' if n != 1 else ''}"
     elif any(isinstance(t, FnType) for t in kinds) and fn.name in ("+", "-", "*", "/", "^"):
         hint = "an argument is a function: call it first"
+    elif fn.name == "+" and kinds and all(map(_is_text, kinds)):
+        hint = "`*` joins strings"
+    elif fn.name in ("getindex", "setindex!") and isinstance(kinds[0], VectorType | TupleType):
+        hint = "an index is an Int64"
+    elif fn.builtin is not None and fn.builtin.forms:
+        hint = "it is called as " + " or ".join(f"`{form}`" for form in fn.builtin.forms)
     return error("E0301", f"no method matching {fn.name}({shown})", span, hint=hint, notes=notes)
+
+
+def _is_text(t: LangType) -> bool:
+    return t == STRING or isinstance(t, StringLit) or (isinstance(t, IterType) and t.kind == "text")
 
 
 @caller(GenericFunction)

@@ -10,6 +10,7 @@ from dsl.lower.annotations import is_open, pattern, substitute
 from dsl.lower.calls import OPERATOR_NAMES
 from dsl.lower.declarations import GenericFunction, Method, Namespace, StructDecl, make_method
 from dsl.lower.patterns import ABSTRACTS, CONCRETE, Abstract, FunctionP, Pattern, TypeVarP
+from dsl.lower.suggest import did_you_mean
 from dsl.syntax import ast
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def declare_all(session: Session, ns: Namespace, nodes: Sequence[ast.Expr]) -> N
             ns.types[node.name] = Abstract(node.name, _supertype(ns, node.supertype, {}))
         elif isinstance(node, ast.StructDef):
             ns.types[node.name] = _struct(ns, node)
-        elif isinstance(node, ast.Import) and node.module.split(".")[0] == "Base":
-            ns.imported.update(node.names)
+        elif isinstance(node, ast.Import):
+            _import(ns, node)
         elif isinstance(node, ast.Const):
             _alias(ns, node)
     functions = {id(n): _function_for(session, ns, n) for n in nodes if _is_named(n)}  # all names before all signatures
@@ -32,6 +33,32 @@ def declare_all(session: Session, ns: Namespace, nodes: Sequence[ast.Expr]) -> N
             _inner_constructors(ns, node)
         elif isinstance(node, ast.FunctionDef):
             declare_function(ns, node, functions.get(id(node)))
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef) and id(node) in functions:
+            _check_rule(node, functions[id(node)])
+
+
+# What these have is there without being asked for; programs written for Julia ask.
+LIBRARY = frozenset({
+    "Base", "Core", "Main", "LinearAlgebra", "Statistics", "SpecialFunctions", "LogExpFunctions", "ChainRulesCore",
+    "Zygote", "ForwardDiff",
+})  # fmt: skip
+
+
+def _import(ns: Namespace, node: ast.Import) -> None:
+    module = node.module.split(".")[0]
+    if module not in LIBRARY:
+        raise error("E0901", f"there is no package {module} here", node.span,
+                    hint=did_you_mean(module, LIBRARY) or "only the standard library can be imported; "
+                    '`include("name.dfl")` takes in another file')  # fmt: skip
+    if module == "Base":
+        ns.imported.update(node.names)
+
+
+def _check_rule(node: ast.FunctionDef, fn: GenericFunction) -> None:
+    """A rule is for a function that there is."""
+    if node.adjoint and fn.builtin is None and not fn.methods:
+        raise error("E0201", f"{node.name} is not defined: a rule is for a function that there is", node.span)
 
 
 def _is_named(node: ast.Expr) -> TypeGuard[ast.FunctionDef]:
@@ -139,6 +166,10 @@ def _function_for(session: Session, ns: Namespace, node: ast.FunctionDef) -> Gen
             return found
         if "." in name or name in ns.imported:
             raise error("E0201", f"Base has no function {base_name}", node.span)
+    if name in ns.globals:
+        taken = ns.globals[name]
+        raise error("E0208", f"{name} has a value: it cannot be defined as a function", node.span,
+                    hint="use another name", notes=((f"{name} is set here", taken.span),))  # fmt: skip
     made = ns.functions[name] = GenericFunction(name, ns)
     return made
 

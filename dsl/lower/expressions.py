@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from dsl.diagnostics import Span, error
 from dsl.lower.annotations import concrete, pattern
 from dsl.lower.calls import call_name, call_value, closure
 from dsl.lower.control import Facts, branch
 from dsl.lower.convert import convert_value
+from dsl.lower.declarations import StructDecl
 from dsl.lower.frame import Frame, Slot
 from dsl.lower.lowering import expr, handles
 from dsl.lower.names import name_value
@@ -31,6 +35,7 @@ from dsl.types import (
     StringLit,
     SymbolLit,
     TupleType,
+    TypeValue,
     VectorType,
     leaves,
 )  # fmt: skip
@@ -158,10 +163,37 @@ def lower_call(f: Frame, node: ast.Call, want: bool) -> Val:
 def callee(f: Frame, node: ast.Expr) -> Val:
     """What is called. A type with parameters (`Dict{K, V}(…)`) is called as it is written."""
     if isinstance(node, ast.TypeApply):
-        return type_val(pattern(f.namespace, node, f.types))  # type: ignore[arg-type]
+        return type_val(type_here(f, node))  # type: ignore[arg-type]
     if isinstance(node, ast.Field) and isinstance(node.value, ast.Name) and node.value.id == "Base":
         return name_value(f, node.name, node.span)
     return expr(f, node)
+
+
+def type_here(f: Frame, node: ast.Expr | None) -> Pattern:
+    """The type that an expression means in a function: its type variables are known, `typeof(x)` of its values, and
+    `new{T}` in an inner constructor."""
+    names: dict[str, Pattern] = dict(f.types)
+    return pattern(f.namespace, None if node is None else _resolved(f, node, names), names)
+
+
+def _resolved(f: Frame, node: ast.Expr, names: dict[str, Pattern]) -> ast.Expr:
+    """A type expression with what only this place knows replaced by names."""
+    match node:
+        case ast.TypeApply():
+            base = node.base
+            if isinstance(base, ast.Name) and base.id == "new" and isinstance(f.constructing, StructDecl):
+                base = ast.Name(f.constructing.name, span=base.span)
+            return replace(node, base=base, params=tuple(_resolved(f, p, names) for p in node.params))
+        case ast.Call(fn=ast.Name(id="typeof"), args=(ast.Name() as name,)) if f.scope.lookup(name.id) is None and (
+            f.namespace.function(name.id) is not None
+        ):
+            return node
+        case ast.Call(fn=ast.Name(id="typeof"), args=(_,)):
+            value = expr(f, node)
+            assert isinstance(value.type, TypeValue)
+            names[node.span.text] = value.type.type
+            return ast.Name(node.span.text, span=node.span)
+    return node
 
 
 def _literal_power(f: Frame, node: ast.Call) -> Val | None:
@@ -188,7 +220,7 @@ def literal_int(node: ast.Expr) -> int | None:
 def _isa(f: Frame, node: ast.Call) -> Val | None:
     if len(node.args) != 2:
         return None
-    return isa(f, expr(f, node.args[0]), pattern(f.namespace, node.args[1], f.types))
+    return isa(f, expr(f, node.args[0]), type_here(f, node.args[1]))
 
 
 def isa(f: Frame, v: Val, p: Pattern) -> Val:
@@ -203,7 +235,7 @@ def isa(f: Frame, v: Val, p: Pattern) -> Val:
 def _convert(f: Frame, node: ast.Call) -> Val | None:
     if len(node.args) != 2:
         return None
-    to = concrete(pattern(f.namespace, node.args[0], f.types))
+    to = concrete(type_here(f, node.args[0]))
     value = expr(f, node.args[1])
     f.at(node)
     return value if to is None else convert_value(f, value, to, node.span)
@@ -233,7 +265,7 @@ def lower_array(f: Frame, node: ast.ArrayLit, want: bool) -> Val:
 
 
 def _element_type(f: Frame, node: ast.Expr) -> Val:
-    return type_val(pattern(f.namespace, node, f.types))  # type: ignore[arg-type]
+    return type_val(type_here(f, node))  # type: ignore[arg-type]
 
 
 @handles(ast.Comprehension)
@@ -267,7 +299,7 @@ def lower_compare(f: Frame, node: ast.Compare, want: bool) -> Val:
     if node.dotted:
         raise error("E0901", "broadcasting (`.<`) is not supported yet", node.span)
     if node.operators == ("isa",):
-        return isa(f, expr(f, node.operands[0]), pattern(f.namespace, node.operands[1], f.types))
+        return isa(f, expr(f, node.operands[0]), type_here(f, node.operands[1]))
     return _chain(f, node, expr(f, node.operands[0]), 0)
 
 
@@ -275,12 +307,27 @@ def _chain(f: Frame, node: ast.Compare, left: Val, k: int) -> Val:
     """`a < b <= c` from the k-th operator on: each operand once, later ones only where needed."""
     right = expr(f, node.operands[k + 1])
     f.at(node)
-    first = compare(f, node.operators[k], left, right, node.span)
+    first = _decided(f, node, k, left, right) or compare(f, node.operators[k], left, right, node.span)
     if k == len(node.operators) - 1:
         return first
     if first.type != BOOLEAN:
         raise error("E0203", f"a chain of comparisons needs Bool, not {show_type(first.type)}", node.span)
     return branch(f, first.leaf, lambda: _chain(f, node, right, k + 1), lambda: bool_of(f, False), True)
+
+
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+
+def _decided(f: Frame, node: ast.Compare, k: int, left: Val, right: Val) -> Val | None:
+    """A comparison with a number that the types decide (`length(xs) == 0`), so that it chooses what is lowered. Those
+    of literals and variables are left to run time: which branch they take is no matter of types."""
+    decide = _ORDER.get(node.operators[k])
+    calls = any(isinstance(e, ast.Call) for e in node.operands[k : k + 2])
+    if decide is None or not calls or type(left.known) is not int or type(right.known) is not int:
+        return None
+    return bool_val(f, decide(left.known, right.known))
 
 
 def bool_of(f: Frame, value: bool) -> Val:
@@ -335,7 +382,7 @@ def facts(f: Frame, node: ast.Expr) -> tuple[Facts, Facts]:
             fn=ast.Name(id="isa"), args=(ast.Name() as name, wanted)
         ):
             none, some = _optional_facts(f, name)
-            return (none, some) if pattern(f.namespace, wanted, f.types) == NOTHING else (some, none)
+            return (none, some) if type_here(f, wanted) == NOTHING else (some, none)
         case ast.Call(fn=ast.Name(id="!"), args=(inner,)):
             holds, fails = facts(f, inner)
             return fails, holds
@@ -439,15 +486,15 @@ def lower_field(f: Frame, node: ast.Field, want: bool) -> Val:
 
 @handles(ast.TypeApply)
 def lower_type_apply(f: Frame, node: ast.TypeApply, want: bool) -> Val:
-    return type_val(pattern(f.namespace, node, f.types))  # type: ignore[arg-type]
+    return type_val(type_here(f, node))  # type: ignore[arg-type]
 
 
 @handles(ast.Typed)
 def lower_typed(f: Frame, node: ast.Typed, want: bool) -> Val:
     value = expr(f, node.value)
-    wanted = pattern(f.namespace, node.type, f.types)
+    wanted = type_here(f, node.type)
     if not matches(value.type, wanted, {}):
-        raise error("E0206", f"a value of type {wanted} was promised, this is a {show_type(value.type)}", node.span)
+        raise error("E0209", f"a value of type {wanted} was promised, this is a {show_type(value.type)}", node.span)
     return value
 
 

@@ -10,6 +10,7 @@ from dsl.lower.declarations import Global, StructDecl
 from dsl.lower.frame import Frame
 from dsl.lower.lowering import handles
 from dsl.lower.patterns import ABSTRACTS, CONCRETE, GenericP, Pattern, TupleP
+from dsl.lower.scopes import FunctionScope
 from dsl.lower.suggest import did_you_mean
 from dsl.lower.values import UNIT, Val, fn_val, type_val
 from dsl.lower.widening import widen_scalars
@@ -50,7 +51,26 @@ def name_value(f: Frame, name: str, span: Span) -> Val:
     if name == "im":
         raise error("E0901", "complex numbers (im) are not supported yet", span)
     known = [*_visible(f), *f.namespace.names(), *f.unit.session.builtin_names(), *CONSTANTS]
-    raise error("E0201", f"{name} is not defined", span, hint=did_you_mean(name, known))
+    hint = _elsewhere(f, name) or _NOT_HERE.get(name) or did_you_mean(name, known)
+    raise error("E0201", f"{name} is not defined", span, hint=hint)
+
+
+_NOISE = "programs give the same result each time: pass random numbers in as arguments"
+_NOT_HERE = {"rand": _NOISE, "randn": _NOISE, "np": "functions of mathematics have no prefix: `sin(x)`"}
+
+
+def _elsewhere(f: Frame, name: str) -> str:
+    """A hint where the name is that of a variable of a loop of this function."""
+    work = list(f.scope.function.children.values())
+    while work:
+        scope = work.pop()
+        if isinstance(scope, FunctionScope):
+            continue
+        if name in scope.names:
+            where = "the loop" if scope.is_loop else "the block"
+            return f"{name} is local to {where}: give it a value before it"
+        work += scope.children.values()
+    return ""
 
 
 def _declared(f: Frame, name: str) -> Val | None:

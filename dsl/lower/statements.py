@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dsl.diagnostics import Span, error
-from dsl.lower.annotations import concrete, pattern
+from dsl.lower.annotations import concrete
 from dsl.lower.calls import call_name, closure
 from dsl.lower.convert import convert_value
-from dsl.lower.expressions import arguments, condition, index_values
+from dsl.lower.expressions import arguments, condition, index_values, type_here
 from dsl.lower.frame import Frame, Loop
 from dsl.lower.lowering import assign_target, assigns, expr, handles
 from dsl.lower.scopes import FunctionScope
@@ -126,7 +126,7 @@ def assign_to(f: Frame, target: ast.Node, val: Val, span: Span) -> None:
         case ast.Name():
             _assign_name(f, target, val, span)
         case ast.Typed():
-            to = concrete(pattern(f.namespace, target.type, f.types))
+            to = concrete(type_here(f, target.type))
             assign_target(f, target.value, val if to is None else convert_value(f, val, to, span), span)
         case ast.Tuple():
             _bind_items(f, target, _destructured(f, target, val, span), span)
@@ -155,7 +155,7 @@ def _assign_name(f: Frame, target: ast.Name, val: Val, span: Span) -> None:
         raise error("E0208", f"the global {target.id} cannot be assigned from a function", span,
                     hint="top-level values are fixed when the file is loaded: use a Ref")  # fmt: skip
     if var.annotation is not None:
-        to = concrete(pattern(f.namespace, var.annotation, f.types))
+        to = concrete(type_here(f, var.annotation))
         val = val if to is None else convert_value(f, val, to, span)
     f.assign(var, val, span)
 
@@ -225,6 +225,8 @@ def lower_definition(f: Frame, node: ast.Node, want: bool) -> Val:
 
 @handles(ast.Return)
 def lower_return(f: Frame, node: ast.Return, want: bool) -> Val:
+    if not isinstance(f.scope.function.node, ast.FunctionDef | ast.Lambda | ast.Comprehension):
+        raise error("E0106", "`return` stands outside a function", node.span)
     value = UNIT if node.value is None else expr(f, node.value)
     f.at(node)
     if f.declared_result is not None:

@@ -54,13 +54,19 @@ def run(session: Session, statements: Sequence[ast.Expr], print_expressions: boo
     for node in statements:
         if isinstance(node, DECLARATIONS):
             continue
-        if print_expressions or _assigns(node):
+        if print_expressions or _assigns(node) or _changes(node):
             _run_statement(session, node, print_expressions and _has_value(node))
 
 
 def _included(session: Session, statements: Sequence[ast.Expr], inside: tuple[str, ...]) -> list[ast.Expr]:
     out: list[ast.Expr] = []
     for node in statements:
+        if isinstance(node, ast.Block) and all(isinstance(s, ast.Import) for s in node.statements):
+            out += node.statements  # using A, B
+            continue
+        if isinstance(node, ast.Local) and node.is_global and node.value is not None:  # all is global here
+            out += [ast.Assign(ast.Name(n, span=node.span), node.value, span=node.span) for n in node.names]
+            continue
         if not isinstance(node, ast.Include):
             out.append(node)
             continue
@@ -82,6 +88,11 @@ def _assigns(node: ast.Expr) -> bool:
     if isinstance(node, ast.If) and node.ternary:
         return bool(assigned_names(node))
     return isinstance(node, _EFFECTS) and not isinstance(node, ast.Let)
+
+
+def _changes(node: ast.Expr) -> bool:
+    """Whether an expression is there for what it does: `push!(v, 1)`."""
+    return isinstance(node, ast.Call) and isinstance(node.fn, ast.Name) and node.fn.id[:-1] + "!" == node.fn.id != "!"
 
 
 def _has_value(node: ast.Expr) -> bool:
@@ -123,6 +134,7 @@ def _run_statement(session: Session, node: ast.Expr, shown: bool) -> None:
         old = known.get(name)
         if old is not None and old.const and not isinstance(node, ast.Const):
             raise error("E0208", f"{name} is a constant", node.span, notes=((f"{name} is set here", old.span),))
+        _check_not_declared(session, name, node)
     preset = [] if _is_definition(node) else [n for n in names if n in known]
     scope = analyse(node, (), node, preset)
     for name in names:
@@ -148,6 +160,16 @@ def _run_statement(session: Session, node: ast.Expr, shown: bool) -> None:
         part, at = leaves[at : at + n], at + n
         if part[0]:
             known[name] = Global(t.items[1], tuple(part[1:]), isinstance(node, ast.Const), node.span)
+
+
+def _check_not_declared(session: Session, name: str, node: ast.Expr) -> None:
+    """A function or struct keeps its name."""
+    fn, struct = session.namespace.functions.get(name), session.namespace.types.get(name)
+    span = fn.methods[0].span if fn is not None and fn.methods else getattr(getattr(struct, "node", None), "span", None)
+    if span is not None:
+        kind = "function" if fn is not None else "struct"
+        raise error("E0208", f"{name} is a {kind}: it cannot be given a value", node.span, hint="use another name",
+                    notes=((f"{name} is defined here", span),))  # fmt: skip
 
 
 def _final(f: Frame, var: Var, node: ast.Expr) -> Val:

@@ -49,17 +49,28 @@ def definition(left: ast.Expr, body: ast.Expr, span: Span, short: bool = True) -
     if not isinstance(signature, ast.Call) or not _can_be_signature(signature):
         return None
     name, callee, more = _method_name(signature.fn)
+    positional = _positional(signature)
+    keywords = tuple(keyword_parameter(k) for k in signature.keywords if not k.among)
+    _check_distinct((*positional, *keywords))
     return ast.FunctionDef(
         name,
-        _positional(signature),
+        positional,
         body,
-        tuple(keyword_parameter(k) for k in signature.keywords if not k.among),
+        keywords,
         (*variables, *more),
         result,
         callee,
         short=short,
         span=span,
     )  # fmt: skip
+
+
+def _check_distinct(params: tuple[ast.Param, ...]) -> None:
+    seen: set[str] = {"", "_"}
+    for p in params:
+        if p.name in seen - {"", "_"}:
+            raise refused(f"two parameters have the name {p.name}", p.span)
+        seen.add(p.name)
 
 
 def _can_be_signature(call: ast.Call) -> bool:

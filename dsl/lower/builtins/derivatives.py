@@ -658,7 +658,15 @@ def own_tangent(f: Frame, m: Value, given: Value) -> Value:
 # ---------------------------------------------------------------- no derivative through here
 
 
-@builtin("stop_gradient", "dropgrad", "ignore_derivatives", forms=("stop_gradient(x)",))
+@builtin("ignore_derivatives", forms=("ignore_derivatives(x)", "ignore_derivatives(() -> …)"))
+def ignore_derivatives(f: Frame, args: list[Val]) -> Val | None:
+    """The value, or that of a function without arguments, as a constant to differentiation."""
+    if len(args) == 1 and isinstance(args[0].type, FnType):
+        return stop_gradient(f, [call_value(f, args[0], [], {}, f.span)])
+    return stop_gradient(f, args)
+
+
+@builtin("stop_gradient", "dropgrad", forms=("stop_gradient(x)",))
 def stop_gradient(f: Frame, args: list[Val]) -> Val | None:
     """The same value, as a constant to differentiation."""
     if len(args) != 1:

@@ -83,7 +83,7 @@ def _float_range(f: Frame, item: Prim, start: Value, step: Value, stop: Value) -
     return Val(RangeType(item), (start, step, n))
 
 
-@builtin("range", keywords=("length", "step", "stop"))
+@builtin("range", keywords=("length", "step", "stop"), forms=("range(start, stop; length = n)",))
 def lower_range_call(
     f: Frame, args: list[Val], length: Val | None = None, step: Val | None = None, stop: Val | None = None
 ) -> Val | None:

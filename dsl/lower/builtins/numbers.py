@@ -246,7 +246,7 @@ KEEPS_INTEGERS = {"abs", "sign", "copysign", "flipsign", "muladd", "relu"}
 def _function(name: str) -> None:
     arity = len(PRIMITIVES[name].signatures[0][0])
 
-    @builtin(name)
+    @builtin(name, forms=(f"{name}({', '.join('xyz'[:arity])})",))
     def lower(f: Frame, args: list[Val]) -> Val | None:
         if len(args) != arity:
             return None
