@@ -181,6 +181,8 @@ def call_plain(f: Frame, fn: GenericFunction, args: list[Val], keywords: Keyword
         result = fn.builtin.lower(f, args, **keywords)
         if result is not None:
             return result
+    if method is not None:  # the built-in function is none for so many arguments
+        return call_method(f, method, FnType(fn, fn.name), (), args, keywords, span)
     split_result = _split_optional(f, fn, args, keywords, span)
     if split_result is not None:
         return split_result

@@ -196,6 +196,10 @@ def join_or_fail(
     joined = join(a, b, sites)
     if joined is None:
         x, y = show_type(a), show_type(b)
+        if x == y == "String":
+            raise error("E0901", f"{what} is text that is made at run time, which cannot be chosen yet", span,
+                        hint="print it where it is made",
+                        notes=(("one text here", first), ("another here", second)))  # fmt: skip
         raise error(
             "E0202",
             f"{what} is {x} on one way and {y} on another",

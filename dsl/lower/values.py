@@ -24,6 +24,7 @@ from dsl.types import (
     NOTHING,
     FnType,
     Irrational,
+    IterType,
     LangType,
     NamedTupleType,
     Prim,
@@ -173,6 +174,8 @@ def show_type(t: LangType) -> str:
             return f"Tuple{{{', '.join(map(show_type, t.items))}}}"
         case FnType():
             return f"typeof({t.name})"
+        case IterType(kind="text"):
+            return "String"
     return str(t)
 
 

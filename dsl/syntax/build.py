@@ -60,7 +60,7 @@ class Builder:
         return ast.Colon(span=c[0].span)
 
     def end_index(self, c: list[Child]) -> ast.Node:
-        return ast.End(span=c[0].span)
+        return ast.End(span=c[0].span) if c[0].value == "end" else ast.Number(1, span=c[0].span)
 
     def string(self, c: list[Child]) -> ast.Node:
         return ast.String(parts_of(c), span=_span(c))

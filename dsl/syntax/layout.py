@@ -437,6 +437,8 @@ class Layout(Contexts):
             self.importing = word in ("import", "using")
         elif word == "end":
             self._end(token)
+        elif word == "begin" and self._end_is_index():
+            self._emit("END_INDEX", token)
         elif word in ("else", "elseif", "catch", "finally"):
             self._branch(token)
         elif word in ("for", "if") and self.top.kind not in ("top", "block") and self._after_operand():

@@ -156,17 +156,17 @@ class Lexer:
         return len(self.text)
 
     def _word_end(self, at: int) -> int:
-        """The end of the identifier that starts at `at` (`push!` included, the `!` of `x!=y` not)."""
+        """The end of the identifier that starts at `at` (`push!` and `a!b` included, the `!` of `x!=y` not)."""
         text = self.text
         m = _NAME.match(text, at)
         end = m.end() if m else at + 1
-        while end < len(text) and (text[end] == "_" or not text[end].isascii() or text[end].isalnum()):
-            if not (text[end].isascii() or is_name_part(text[end])):
-                break
-            end += 1
-        while text.startswith("!", end) and not text.startswith("!=", end):
+        while end < len(text) and (self._is_name_part(text[end]) or (text[end] == "!" and text[end : end + 2] != "!=")):
             end += 1
         return end
+
+    @staticmethod
+    def _is_name_part(c: str) -> bool:
+        return c == "_" or c.isalnum() if c.isascii() else is_name_part(c)
 
     def _name(self, at: int) -> int:
         end = self._word_end(at)

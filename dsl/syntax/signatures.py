@@ -16,12 +16,20 @@ def target(left: ast.Expr) -> ast.Target:
         return left
     if isinstance(left, ast.Tuple):
         return ast.Tuple(tuple(map(target, left.items)), span=left.span)
+    if isinstance(left, ast.NamedTuple) and _takes_fields(left):
+        return left
     if isinstance(left, ast.Splat):
         return ast.Splat(target(left.value), span=left.span)
     hint = ""
     if isinstance(left, ast.Compare | ast.Call | ast.Number | ast.And | ast.Or):
         hint = "`=` assigns; `==` compares"
     raise refused(f"`{_clip(left.span.text)}` cannot be assigned to", left.span, hint, code="E0113")
+
+
+def _takes_fields(left: ast.NamedTuple) -> bool:
+    """`(; x, y) = p` takes the fields of these names."""
+    named = all(isinstance(i, ast.Name) and i.id == n for n, i in zip(left.names, left.items, strict=True))
+    return named and left.span.text[1:].lstrip().startswith(";")
 
 
 def op_target(left: ast.Expr) -> ast.Target:
@@ -125,7 +133,7 @@ def parameter(item: ast.Expr) -> ast.Param:
         return dataclasses.replace(parameter(item.value), type=item.type, span=span)
     if isinstance(item, ast.Name):
         return ast.Param(item.id, span=span)
-    if isinstance(item, ast.Tuple):
+    if isinstance(item, ast.Tuple) or (isinstance(item, ast.NamedTuple) and _takes_fields(item)):
         return ast.Param("", target=target(item), span=span)
     raise refused(f"`{_clip(span.text)}` cannot be a parameter", span, "a parameter is `x`, `x::Type` or `x = default`")
 

@@ -485,6 +485,8 @@ def hessian(f: Frame, args: list[Val]) -> Val | None:
 @builtin("hvp", forms=("hvp(f, x, v)",))
 def hvp(f: Frame, args: list[Val]) -> Val | None:
     """Of a function of one number: the second derivative times v."""
+    if len(args) == 3 and is_function(args[0]) and any(isinstance(a.type, VectorType) for a in args[1:]):
+        raise error("E0901", "hvp of a function of a vector is not supported yet", f.span)
     if len(args) != 3 or not is_number(args[2].type):
         return None
     second = hessian(f, args[:2])

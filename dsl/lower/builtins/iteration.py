@@ -37,6 +37,7 @@ from dsl.types import (
     Prim,
     RangeType,
     StaticDictType,
+    SymbolLit,
     TupleType,
     TypeValue,
     VectorType,
@@ -217,6 +218,8 @@ def _of_keys(name: str) -> None:
         if len(args) != 1:
             return None
         v = args[0]
+        if isinstance(v.type, NamedTupleType) and name != "pairs":
+            return tuple_val(items_of(v) if name == "values" else [Val(SymbolLit(n)) for n in v.type.names])
         if isinstance(v.type, DictType | StaticDictType | NamedTupleType):
             return Val(IterType(name, (v.type,)), v.leaves)
         if name == "values":
