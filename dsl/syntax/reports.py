@@ -31,6 +31,7 @@ FOREIGN_WORDS = {
     **dict.fromkeys(["def", "fn", "func", "fun", "defun", "sub"], "a function is `function f(x) … end` or `f(x) = …`"),
     **dict.fromkeys(["var", "val", "auto", "int", "float", "double", "mut"], "a variable is just assigned: `x = 1`"),
     **dict.fromkeys(["elif", "elsif"], "write `elseif`"),
+    "as": "only the standard library can be imported, under its own names",
     **dict.fromkeys(["unless", "until"], "negate the condition of an `if` or a `while` with `!`"),
     **dict.fromkeys(["switch", "case", "match"], "write `if … elseif … else … end`"),
     **dict.fromkeys(["class", "type", "record"], "write `struct Name … end`"),

@@ -128,3 +128,9 @@ def test_a_file_that_includes_itself() -> None:
     lowered.session.read = lambda path: Source(path, f'include("{path}")')
     with pytest.raises(DslError, match="includes itself"):
         lowered.session.define(parse_file(Source("main", 'include("a.dfl")')))
+
+
+def test_a_bare_call_that_changes_something_is_run_when_a_file_is_loaded() -> None:
+    program = Lowered("v = Float64[]\npush!(v, 1.5)\npush!(v, 2.5)\nlength(v)")
+    assert program.value("(length(v), v[2])") == (2, 2.5)
+    assert program.out == []
