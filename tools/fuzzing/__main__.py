@@ -145,6 +145,7 @@ def run(campaign: Campaign) -> None:
                 lane.hear(line)
                 if not campaign.late:
                     continue
+                lane.current = None  # the time is up: what it is at now is neither done nor a finding
             selector.unregister(key.fileobj)
             lane.ended("")
             launch(lane)
