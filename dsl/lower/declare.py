@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def declare_all(session: Session, ns: Namespace, nodes: Sequence[ast.Expr]) -> None:
+    _check_structs([n for n in nodes if isinstance(n, ast.StructDef)])
     for node in nodes:
         if isinstance(node, ast.AbstractDef):
             ns.types[node.name] = Abstract(node.name, _supertype(ns, node.supertype, {}))
@@ -53,6 +54,16 @@ def _import(ns: Namespace, node: ast.Import) -> None:
                     '`include("name.dfl")` takes in another file')  # fmt: skip
     if module == "Base":
         ns.imported.update(node.names)
+
+
+def _check_structs(nodes: Sequence[ast.StructDef]) -> None:
+    """A file may declare a struct again as it is, not as another one."""
+    seen: dict[str, ast.StructDef] = {}
+    for node in nodes:
+        first = seen.setdefault(node.name, node)
+        if first.span.text != node.span.text:
+            raise error("E0208", f"the struct {node.name} is declared twice", node.span, hint="use another name",
+                        notes=((f"{node.name} is declared here", first.span),))  # fmt: skip
 
 
 def _check_rule(node: ast.FunctionDef, fn: GenericFunction) -> None:
