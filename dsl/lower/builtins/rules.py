@@ -16,9 +16,9 @@ from dsl.lower.builtins.derivatives import (
     arguments,
     duals_of,
     is_function,
-    tangent_item,
     target,
 )
+from dsl.lower.builtins.entries import tangent_item
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import (
     RULED,
