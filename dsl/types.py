@@ -197,13 +197,46 @@ class RefType:
 
 @dataclass(frozen=True, slots=True)
 class VectorType:
-    """A growable vector (`T[]`, `push!`). One `mem` with the element's leaves as its record."""
+    """A vector: contiguous, its length is its memory's. One `mem` with the element's leaves as its record. Vectors made
+    in the language can grow; one that is NumPy's memory cannot (the op `growable` tells)."""
 
     item: LangType
     site: int = 0
 
     def __str__(self) -> str:
         return f"Vector{{{self.item}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayType:
+    """A dense array of a rank and a layout. Leaves: the memory, then the sizes (i64, one a dimension).
+
+    layout  "F"  column-major and contiguous, from the first record of the memory on (rank at least 2)
+            "C"  the same, row-major
+            "S"  strided: a further offset (of the first element, in records) before the sizes, and a stride (in
+                 records) for each dimension behind them; any rank from 1 on
+    A contiguous array of rank 1 is a `VectorType`."""
+
+    item: LangType
+    rank: int
+    layout: str
+    site: int = 0
+
+    def __str__(self) -> str:
+        if self.rank <= 2:
+            return f"{'Vector' if self.rank == 1 else 'Matrix'}{{{self.item}}}"
+        return f"Array{{{self.item}, {self.rank}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class AdjointType:
+    """A vector with a `'` behind it: a row. Leaves: those of the vector (a `VectorType` or an `ArrayType` of rank 1).
+    As an operand of `*` it gives scalars and rows; as an array it is a matrix of one row."""
+
+    vector: LangType
+
+    def __str__(self) -> str:
+        return f"Adjoint{{{self.vector}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +315,7 @@ class Bottom:
 BOTTOM = Bottom()
 LangType: TypeAlias = (
     Prim | SymbolLit | StringLit | Irrational | TypeValue | FnType | VariantType | TupleType | NamedTupleType
-    | StructType | RefType | VectorType | StaticDictType | DictType | OptionalType | RangeType | IterType | ObjType
+    | StructType | RefType | VectorType | ArrayType | AdjointType | StaticDictType | DictType | OptionalType | RangeType | IterType | ObjType
     | Bottom
 )  # fmt: skip
 
@@ -295,7 +328,7 @@ _PRIM_LEAVES: dict[str, tuple[LeafType, ...]] = {
 def record_leaves(t: LangType) -> tuple[LeafType, ...]:
     """The fields of the record behind a reference type (Ref, Vector, mutable struct, static Dict)."""
     match t:
-        case RefType() | VectorType():
+        case RefType() | VectorType() | ArrayType():
             return leaves(t.item)
         case StructType() | StaticDictType():
             return tuple(leaf for item in t.items for leaf in leaves(item))
@@ -313,6 +346,10 @@ def leaves(t: LangType) -> tuple[LeafType, ...]:
             return (I64, *(leaf for a in t.alternatives for leaf in leaves(a)))
         case StructType(mutable=True) | RefType() | VectorType() | StaticDictType():
             return (Mem(record_leaves(t)),)
+        case ArrayType():
+            return (Mem(record_leaves(t)), *(I64,) * (2 * t.rank + 1 if t.layout == "S" else t.rank))
+        case AdjointType():
+            return leaves(t.vector)
         case TupleType() | NamedTupleType() | StructType() | IterType():
             return tuple(leaf for item in t.items for leaf in leaves(item))
         case DictType():
