@@ -277,7 +277,8 @@ class Flow:
     def _nothing(self, op: Op, stack: list[Op]) -> None:
         """An op that carries no influence."""
 
-    _op_unreachable = _op_const = _op_null = _op_len = _op_same = _op_check = _op_print = _op_stop = _nothing
+    _op_unreachable = _op_const = _op_null = _op_len = _op_same = _op_growable = _op_check = _op_print = _nothing
+    _op_stop = _nothing
 
     # ---- memory
     def _op_new(self, op: Op, stack: list[Op]) -> None:

@@ -26,6 +26,7 @@ from dsl.diagnostics import CODES
 from dsl.ir.core import TERMINATORS, Function, Op, Program, Region, Rule, Value
 from dsl.ir.opset import OPSET, RESULT_TYPES
 from dsl.ir.text import print_op
+from dsl.ops.kernels import KERNELS
 from dsl.types import BOOL, F32, F64, I64, OBJ, LeafType, Mem, is_ref, tangent
 
 
@@ -291,6 +292,22 @@ def _same(c: _Checker, op: Op) -> None:
     c.types(op, "the result", op.results, (BOOL,))
 
 
+def _growable(c: _Checker, op: Op) -> None:
+    c.require(len(op.args) == 1 and isinstance(op.args[0].type, Mem), op, "growable takes one memory")
+    c.types(op, "the result", op.results, (BOOL,))
+
+
+def _kernel(c: _Checker, op: Op) -> None:
+    kernel = KERNELS.get(op.attrs.get("kernel", ""))
+    if kernel is None:
+        c.fail(op, "which kernel?")
+    n = len(kernel.roles)
+    c.require(len(op.args) == n + len(kernel.numbers), op, "a kernel takes its memories and its numbers")
+    c.require(all(isinstance(a.type, Mem) and len(a.type.fields) == 1 for a in op.args[:n]), op, "memories of numbers")
+    c.types(op, "the numbers", op.args[n:], [I64] * len(kernel.numbers))
+    c.types(op, "the results", op.results, kernel.results)
+
+
 def _pack(c: _Checker, op: Op) -> None:
     c.types(op, "the result", op.results, (OBJ,))
 
@@ -394,8 +411,8 @@ def _print(c: _Checker, op: Op) -> None:
 _REGIONS = {"if": 2, "for": 1, "loop": 1}
 _RULES: dict[str, Callable[[_Checker, Op], None]] = {
     "if": _if, "for": _for, "loop": _loop, "const": _const, "null": _null, "new": _new, "len": _len, "load": _load,
-    "store": _store, "acc": _store, "push": _push, "pop": _pop, "same": _same, "pack": _pack, "unpack": _unpack,
-    "global": _global, "shadow": _shadow, "stop": _stop, "call": _call, "jvp": _jvp, "vjp": _vjp, "vjp_fwd": _vjp_fwd,
-    "vjp_rev": _vjp_rev, "check": _check, "print": _print,
+    "store": _store, "acc": _store, "push": _push, "pop": _pop, "same": _same, "growable": _growable,
+    "kernel": _kernel, "pack": _pack, "unpack": _unpack, "global": _global, "shadow": _shadow, "stop": _stop,
+    "call": _call, "jvp": _jvp, "vjp": _vjp, "vjp_fwd": _vjp_fwd, "vjp_rev": _vjp_rev, "check": _check, "print": _print,
 }  # fmt: skip
 assert _RULES.keys() | _EXITS.keys() == OPSET.keys(), "an op has no typing rule"
