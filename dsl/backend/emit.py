@@ -8,9 +8,11 @@ whether line tables are asked for. Expects a verified program without derivative
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dsl.backend import kernels, memory
+from dsl.backend import gemm, kernels, lapack, memory
 from dsl.backend.debug import DebugInfo, Metadata
 from dsl.backend.function import FunctionEmitter, identifier
 from dsl.backend.layout import WORD, record_type, register_type
@@ -45,6 +47,7 @@ class EmittedUnit:
     sites: tuple[Site, ...]
     prints: tuple[tuple[str, tuple[LeafType, ...]], ...]
     externals: tuple[str, ...]  # functions of the C library that it calls
+    blas: tuple[str, ...]       # functions of BLAS and LAPACK that it calls, as `dfl.blas.NAME`
     operands: int               # words for operands in the context
     stack_reserve: int          # bytes that a recursive function leaves free
     allocates: bool             # `dfl.new` and `dfl.release` are there
@@ -73,6 +76,8 @@ class UnitEmitter:
         self.functions: list[Function] = [program.functions[name] for name in graph]
         self.externals: dict[str, str] = {}  # functions of the C library: name → declaration
         self.kernels: dict[str, None] = {}   # names, in order
+        self.array_kernels: dict[str, list[str]] = {}  # those on whole arrays: symbol → the functions that make it up
+        self.blas: dict[str, None] = {}      # what they call of BLAS and LAPACK
         self.signatures = signatures(program, graph, _symbols(list(graph)))
         self.metadata = Metadata()
         self.debug = DebugInfo(self.metadata)
@@ -98,14 +103,15 @@ class UnitEmitter:
         operands = max((len(site.types) for site in self.sites), default=0)
         size = sum(1 for fn in self.functions for _ in fn.body.walk())
         unit = EmittedUnit(
-            self.root.name, "", root, tuple(self.sites), tuple(self.prints), tuple(self.externals), operands,
-            _STACK_RESERVE + _FRAME_A_VALUE * size, allocates, size,
+            self.root.name, "", root, tuple(self.sites), tuple(self.prints), tuple(self.externals), tuple(self.blas),
+            operands, _STACK_RESERVE + _FRAME_A_VALUE * size, allocates, size,
         )  # fmt: skip
         if not unit.direct:
             parts.append(_entry(root))
         if allocates:
             parts.append(memory.helpers(exported=takes_memory))
         parts += [kernels.definition(name) for name in self.kernels]
+        parts += [text for texts in self.array_kernels.values() for text in texts]
         parts += self.debug.listing()
         parts += self.metadata.listing()
         return EmittedUnit(**{**vars(unit), "text": "\n".join(parts) + "\n"})
@@ -142,6 +148,30 @@ class UnitEmitter:
             self.kernels |= dict.fromkeys(names)
             self.externals |= declared
         return lines
+
+    def array_kernel(self, name: str, types: Sequence[LeafType]) -> str:
+        """The symbol of a kernel on whole arrays: it gives the op's result, -1 where there is no memory."""
+        self.uses_memory = True
+        symbol = f"gemm.{types[0]}" if name == "gemm" else name
+        if symbol not in self.array_kernels:
+            if name == "gemm":
+                texts, called = gemm.functions(str(types[0]))
+            else:
+                make, called = lapack.FUNCTIONS[name]
+                texts = [make()]
+            self.array_kernels[symbol] = [*texts, *_declared(texts, called, self.blas)]
+            self.blas |= dict.fromkeys(called)
+        return f"@dfl.{symbol}"
+
+
+def _declared(texts: Sequence[str], called: Sequence[str], known: Mapping[str, None]) -> list[str]:
+    """Declarations of what texts call of BLAS and LAPACK: these take addresses only."""
+    counts = {name: re.search(rf"@dfl\.blas\.{name}\(([^)]*)\)", "\n".join(texts)) for name in called}
+    return [
+        f"declare void @dfl.blas.{name}({', '.join(['ptr'] * len(found[1].split(',')))}) nounwind\n"
+        for name, found in counts.items()
+        if found is not None and name not in known
+    ]
 
 
 def _symbols(names: list[str]) -> dict[str, str]:

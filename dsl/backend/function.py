@@ -20,6 +20,7 @@ from dsl.backend.layout import (
     Context,
     Header,
     access_type,
+    memory_type,
     record_size,
     register_type,
 )
@@ -28,6 +29,7 @@ from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES
 from dsl.ops.evaluation import round_to_f32
+from dsl.ops.kernels import KERNELS
 from dsl.types import BOOL, F32, LeafType, Mem
 
 if TYPE_CHECKING:
@@ -487,7 +489,7 @@ class FunctionEmitter:
         mem, *values = op.args
         at, length, suffix = self.header(mem, Header.LENGTH, "i64")
         _, capacity, _ = self.header(mem, Header.CAPACITY, "i64")
-        room = self.let(f"icmp ult i64 {length}, {capacity}")
+        room = self.let(f"icmp slt i64 {length}, {capacity}")  # memory that cannot grow has capacity -1
         grow, ready = self.fresh("grow"), self.fresh("ready")
         self.line(f"br i1 {room}, label %{ready}, label %{grow}{self.unit.likely}")
         self.start(grow)
@@ -514,6 +516,34 @@ class FunctionEmitter:
     def emit_same(self, op: Op) -> None:
         left, right = (self.names[a] for a in op.args)
         self.define(op.result, f"icmp eq ptr {left}, {right}")
+
+    def emit_growable(self, op: Op) -> None:
+        """The capacity of memory that Python owns is negative."""
+        _, capacity, _ = self.header(op.args[0], Header.CAPACITY, "i64")
+        self.define(op.result, f"icmp sge i64 {capacity}, 0")
+
+    def emit_kernel(self, op: Op) -> None:
+        name = op.attrs["kernel"]
+        count = len(KERNELS[name].roles)
+        operands = [f"ptr {self.header(m, Header.DATA, 'ptr')[1]}" for m in op.args[:count]]
+        operands += [self.typed(number) for number in op.args[count:]]
+        if name == "gemm":
+            operands = self.gemm_operands(op, operands)
+        symbol = self.unit.array_kernel(name, [self.fields(m)[0] for m in op.args[:count]])
+        info = self.let(f"call i64 {symbol}({', '.join(operands)})")
+        self.expect(self.let(f"icmp sge i64 {info}, 0"), self.memory_site(), ())
+        for result in op.results:
+            self.names[result] = info
+
+    def gemm_operands(self, op: Op, operands: list[str]) -> list[str]:
+        """With the addresses of the first elements in the place of offsets."""
+        c, a, b, m, n, k, c0, ci, cj, a0, ai, ak, b0, bk, bj = operands
+        type = memory_type(self.fields(op.args[0])[0])
+
+        def from_first(memory: str, offset: str) -> str:
+            return f"ptr {self.let(f'getelementptr {type}, {memory}, {offset}')}"
+
+        return [m, n, k, from_first(c, c0), ci, cj, from_first(a, a0), ai, ak, from_first(b, b0), bk, bj]
 
     def emit_pack(self, op: Op) -> None:
         fields = tuple(a.type for a in op.args)

@@ -85,7 +85,7 @@ class Header(IntEnum):
 
     DATA = 0
     LENGTH = 1
-    CAPACITY = 2
+    CAPACITY = 2  # in records; negative: the memory is Python's and cannot grow
 
 
 HEADER_SIZE = WORD * len(Header)

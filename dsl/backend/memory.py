@@ -154,7 +154,7 @@ full:
   ret ptr null
 }
 
-; room for at least one more record in %m; false: no memory
+; room for at least one more record in %m; false: no memory, or memory that cannot grow
 define internal i1 @dfl.grow(ptr %ctx, ptr %m, i64 %size) noinline cold nounwind {
   %pdata = getelementptr i8, ptr %m, i64 {header.DATA}
   %plength = getelementptr i8, ptr %m, i64 {header.LENGTH}
@@ -162,6 +162,9 @@ define internal i1 @dfl.grow(ptr %ctx, ptr %m, i64 %size) noinline cold nounwind
   %data = load ptr, ptr %pdata
   %length = load i64, ptr %plength
   %capacity = load i64, ptr %pcapacity
+  %fixed = icmp slt i64 %capacity, 0
+  br i1 %fixed, label %full, label %growable
+growable:
   %double = shl i64 %capacity, 1
   %few = icmp ult i64 %double, 8
   %more = select i1 %few, i64 8, i64 %double

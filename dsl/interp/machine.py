@@ -17,7 +17,8 @@ from dsl.interp.values import Memory, Packed, zero
 from dsl.ir.core import Function, Op, Program, Region, Value
 from dsl.ir.message import message
 from dsl.ops import FLOAT, PRIMITIVES, Arithmetic
-from dsl.types import LeafType, Mem, tangent
+from dsl.ops.kernels import KERNELS
+from dsl.types import F32, I64, LeafType, Mem, tangent
 
 MAX_DEPTH = 20_000  # calls within calls, before a program's recursion counts as too deep
 PYTHON_FRAMES = 10_000_000  # enough for that many calls, each some regions deep; Python's own frames are on the heap
@@ -227,12 +228,35 @@ def _acc(m: _Machine, op: Op, env: Env) -> None:
         record[k] = m.number("add", operand.type, record[k], env[operand])
 
 
+def _growing(op: Op, env: Env) -> list[list[Any]]:
+    memory = env[op.args[0]]
+    assert memory.growable, f"`{op.name}` of memory that cannot grow"
+    rows: list[list[Any]] = memory.rows
+    return rows
+
+
 def _push(m: _Machine, op: Op, env: Env) -> None:
-    env[op.args[0]].rows.append([env[a] for a in op.args[1:]])
+    _growing(op, env).append([env[a] for a in op.args[1:]])
 
 
 def _pop(m: _Machine, op: Op, env: Env) -> None:
-    _bind(env, op.results, env[op.args[0]].rows.pop())
+    _bind(env, op.results, _growing(op, env).pop())
+
+
+def _growable(m: _Machine, op: Op, env: Env) -> None:
+    env[op.results[0]] = env[op.args[0]].growable
+
+
+def _kernel(m: _Machine, op: Op, env: Env) -> None:
+    """What the kernel's reference does; then what it wrote is brought to the numbers that the memories' type has."""
+    kernel = KERNELS[op.attrs["kernel"]]
+    count = len(kernel.roles)
+    memories = [env[a].rows for a in op.args[:count]]
+    _bind(env, op.results, kernel.evaluate(memories, [env[a] for a in op.args[count:]]))
+    for role, operand, rows in zip(kernel.roles, op.args, memories, strict=False):
+        (type,) = _fields(operand.type)
+        if role != "in" and type in (F32, I64):
+            rows[:] = [[m.arithmetic.constant(value, type)] for (value,) in rows]
 
 
 def _same(m: _Machine, op: Op, env: Env) -> None:
@@ -265,7 +289,7 @@ def _shadow_of(m: _Machine, value: Any, t: LeafType, made: dict[int, Memory]) ->
 _STRAIGHT: dict[str, Callable[[_Machine, Op, Env], None]] = {
     "const": _const, "null": _null, "global": _global, "stop": _stop, "call": _call, "check": _check, "print": _print,
     "new": _new, "len": _len, "load": _load, "store": _store, "acc": _acc, "push": _push, "pop": _pop, "same": _same,
-    "pack": _pack, "unpack": _unpack, "shadow": _shadow,
+    "growable": _growable, "kernel": _kernel, "pack": _pack, "unpack": _unpack, "shadow": _shadow,
     "jvp": _derivative, "vjp": _derivative, "vjp_fwd": _derivative, "vjp_rev": _derivative,
 }  # fmt: skip
 

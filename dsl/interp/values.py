@@ -10,9 +10,11 @@ from dsl.types import BOOL, F32, F64, I64, LeafType
 
 @dataclass(eq=False)
 class Memory:
-    """A growable run of records, each a list of its fields. Equal only to itself: it stands for a place."""
+    """A run of records, each a list of its fields. Equal only to itself: it stands for a place. It cannot grow where
+    it stands for memory that Python owns."""
 
     rows: list[list[Any]]
+    growable: bool = True
 
 
 @dataclass(eq=False, frozen=True)

@@ -64,7 +64,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("push", "push %m, %a, %b", "appends a record (all fields)", writes=True),
         OpInfo("pop", "%a: f64, %b: i64 = pop %m", "takes the last record off; the length must not be 0", reads=True, writes=True),
         OpInfo("growable", "%c: bool = growable %m", "whether records may be added and taken off: false for memory that Python owns", pure=True),
-        OpInfo("kernel", "%info: i64 = kernel %A, %n {potrf}", "an operation on whole arrays, implemented once for all (BLAS, LAPACK, loops); attrs kernel (a name in `ops.kernels.KERNELS`, which says which operands are read and written)", reads=True, writes=True),
+        OpInfo("kernel", "%info: i64 = kernel %A, %n {kernel=\"potrf\"}", "an operation on whole arrays, implemented once for all (BLAS, LAPACK, loops); attrs kernel (a name in `ops.kernels.KERNELS`, which says which operands are read and written)", reads=True, writes=True),
         OpInfo("same", "%c: bool = same %m, %n", "whether two references are to the same memory", pure=True),
         OpInfo("pack", "%o: obj = pack %a, %b", "any values as one opaque reference", writes=True, makes=True),
         OpInfo("unpack", "%a: f64, %b: i64 = unpack %o", "the values that were packed; count and types as they were", pure=True),

@@ -12,6 +12,7 @@ from typing import Any
 from dsl.backend.emit import EmittedUnit, emit
 from dsl.backend.listing import assembly_of, function_of
 from dsl.ir.core import Program
+from dsl.runtime.blas import addresses
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
 
 MOST_OPTIMISED = 20_000  # ops: what is larger is compiled at level 0, since LLVM takes time quadratic in its size
@@ -44,7 +45,7 @@ class Unit:
             from dsl.runtime.llvm import Library, object_code
 
             code = object_code(self.emitted.text, self.opt_level)
-            self._boundary = boundary(self.emitted, Library(code, exports(self.emitted), {}))
+            self._boundary = boundary(self.emitted, Library(code, exports(self.emitted), addresses(self.emitted.blas)))
 
     @property
     def llvm_raw(self) -> str:
