@@ -220,7 +220,6 @@ class ArrayType:
     item: LangType
     rank: int
     layout: str
-    site: int = 0
 
     def __str__(self) -> str:
         if self.rank <= 2:
@@ -315,7 +314,8 @@ class Bottom:
 BOTTOM = Bottom()
 LangType: TypeAlias = (
     Prim | SymbolLit | StringLit | Irrational | TypeValue | FnType | VariantType | TupleType | NamedTupleType
-    | StructType | RefType | VectorType | ArrayType | AdjointType | StaticDictType | DictType | OptionalType | RangeType | IterType | ObjType
+    | StructType | RefType | VectorType | ArrayType | AdjointType | StaticDictType | DictType | OptionalType | RangeType
+    | IterType | ObjType
     | Bottom
 )  # fmt: skip
 

@@ -75,6 +75,9 @@ CODES: dict[str, Code] = _table(
     Code("E0409", "ArgumentError", "an argument has a value that makes no sense here"),
     Code("E0410", "UndefVarError", "a variable is read before it has a value"),
     Code("E0411", "OutOfMemoryError", "there is not enough memory"),
+    Code("E0412", "DimensionMismatch", "the sizes of arrays do not fit together"),
+    Code("E0413", "SingularException", "a matrix has no inverse"),
+    Code("E0414", "PosDefException", "a matrix is not positive definite"),
     # ------------------------------------------------------------ E05 differentiation
     Code("E0501", "NonScalarOutput", "the gradient of a result that is no scalar"),
     Code("E0502", "NonRealOutput", "the gradient of a result that is not real"),

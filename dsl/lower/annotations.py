@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from dsl.diagnostics import error
 from dsl.lower.declarations import Namespace, StructDecl
@@ -35,7 +36,7 @@ from dsl.types import (
     VectorType,
 )  # fmt: skip
 
-_ARRAYS = frozenset({"Array", "Matrix", "AbstractMatrix", "Complex", "Rational"})
+_LATER = frozenset({"Rational"})
 
 
 def pattern(ns: Namespace, e: ast.Expr | None, names: Mapping[str, Pattern]) -> Pattern:
@@ -79,13 +80,14 @@ def _name(ns: Namespace, e: ast.Name, names: Mapping[str, Pattern]) -> Pattern:
     match name:
         case "Tuple" | "NTuple":
             return TupleP((), ANY)
-        case "Vector" | "Ref" | "Dict" | "NamedTuple":
+        case "Vector" | "Matrix" | "Array" | "Ref" | "Dict" | "NamedTuple":
             return GenericP(name)
         case "Type":
             return TypeP(ANY)
-    if name in _ARRAYS:
+    if name in _LATER:
         raise error("E0901", f"the type {name} is not supported yet", e.span)
-    known = [*names, *ns.type_names(), *CONCRETE, *ABSTRACTS, "Tuple", "Vector", "Ref", "Dict", "Union"]
+    generic = ("Tuple", "Vector", "Matrix", "Array", "Ref", "Dict", "Union")
+    known = [*names, *ns.type_names(), *CONCRETE, *ABSTRACTS, *generic]
     raise error("E0201", f"the type {name} is not defined", e.span, hint=did_you_mean(name, known))
 
 
@@ -97,6 +99,8 @@ def _apply(ns: Namespace, e: ast.TypeApply, names: Mapping[str, Pattern]) -> Pat
         if isinstance(count, ast.Number) and isinstance(count.value, int):
             return tuple_of([item] * count.value)
         return TupleP((), item)
+    if base in ("Array", "AbstractArray") and len(e.params) == 2:
+        return _array(pattern(ns, e.params[0], names), e.params[1])
     params = [pattern(ns, p, names) for p in e.params]
     declared = ns.type(base)
     if isinstance(declared, StructDecl):
@@ -106,9 +110,16 @@ def _apply(ns: Namespace, e: ast.TypeApply, names: Mapping[str, Pattern]) -> Pat
     build = _GENERIC.get(base)
     if build is not None:
         return build(params)
-    if base in _ARRAYS:
+    if base in _LATER:
         raise error("E0901", f"the type {base} is not supported yet", e.span)
     raise error("E0205", f"{base or 'this'} takes no type parameters", e.span)
+
+
+def _array(item: Pattern, rank: ast.Expr) -> Pattern:
+    """`Array{T, N}`: with a variable for N, arrays of every rank."""
+    n = rank.value if isinstance(rank, ast.Number) else None
+    names = {None: "Array", 1: "Vector", 2: "Matrix"}
+    return _GENERIC["Vector"]([item]) if n == 1 else GenericP(names.get(n, f"Array{n}"), (item,))  # type: ignore[arg-type]
 
 
 def concrete(p: Pattern) -> LangType | None:
@@ -155,6 +166,10 @@ _GENERIC: dict[str, Callable[[list[Pattern]], Pattern]] = {
     "Union": union_of,
     "Vector": _generic("Vector", VectorType),
     "AbstractVector": _generic("Vector", VectorType),
+    "Matrix": lambda params: GenericP("Matrix", tuple(params)),
+    "AbstractMatrix": lambda params: GenericP("Matrix", tuple(params)),
+    "Array": lambda params: GenericP("Array", tuple(params)),
+    "AbstractArray": lambda params: GenericP("Array", tuple(params)),
     "Ref": _generic("Ref", RefType),
     "Dict": _generic("Dict", DictType),
     "Type": lambda params: TypeP(params[0]),
@@ -177,7 +192,9 @@ def substitute(p: Pattern, binds: Mapping[str, LangType]) -> Pattern:
         case StructP():
             return struct_of(p.decl, [substitute(i, binds) for i in p.params])
         case GenericP():
-            return _GENERIC[p.name]([substitute(i, binds) for i in p.params]) if p.params else p
+            params = [substitute(i, binds) for i in p.params]
+            build = _GENERIC.get(p.name)
+            return build(params) if build is not None and params else replace(p, params=tuple(params))
         case TypeP():
             return TypeP(substitute(p.type, binds))
     return p

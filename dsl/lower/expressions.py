@@ -18,7 +18,7 @@ from dsl.lower.lowering import expr, handles
 from dsl.lower.names import name_value
 from dsl.lower.patterns import Pattern, matches, type_meant
 from dsl.lower.scopes import FunctionScope
-from dsl.lower.values import UNIT, Val, fn_val, items_of, named_val, show_type, text_of, tuple_val, type_val
+from dsl.lower.values import UNIT, Val, fn_val, is_number, items_of, named_val, show_type, text_of, tuple_val, type_val
 from dsl.syntax import ast
 from dsl.types import (
     BOOLEAN,
@@ -244,22 +244,18 @@ def _convert(f: Frame, node: ast.Call) -> Val | None:
 _SPECIAL = {"^": _literal_power, "isa": _isa, "convert": _convert}
 
 
-@handles(ast.DotCall)
-def lower_dot_call(f: Frame, node: ast.DotCall, want: bool) -> Val:
-    raise error("E0901", "broadcasting (`f.(x)`, `.+`) is not supported yet", node.span)
-
-
 @handles(ast.ArrayLit)
 def lower_array(f: Frame, node: ast.ArrayLit, want: bool) -> Val:
     if node.rows is not None:
-        raise error("E0901", "matrices are not supported yet", node.span)
+        rows = [arguments(f, row) for row in node.rows]
+        f.at(node)
+        return call_name(f, "hvcat", [tuple_val(row) for row in rows], node.span)
     if not node.items:
         return call_name(f, "empty_vector", [] if node.eltype is None else [_element_type(f, node.eltype)], node.span)
     items = arguments(f, node.items)
     f.at(node)
-    if node.eltype is None and all(v.type in (INT64, FLOAT64, FLOAT32) for v in items):
-        raise error("E0901", "array literals of numbers are not supported yet", node.span,
-                    hint="use a tuple, or push! to `Float64[]`")  # fmt: skip
+    if node.eltype is None and all(is_number(v.type) for v in items):
+        return call_name(f, "vect", items, node.span)
     first = [_element_type(f, node.eltype)] if node.eltype is not None else [UNIT]
     return call_name(f, "vector_of", [*first, *items], node.span)
 
@@ -270,11 +266,13 @@ def _element_type(f: Frame, node: ast.Expr) -> Val:
 
 @handles(ast.Comprehension)
 def lower_comprehension(f: Frame, node: ast.Comprehension, want: bool) -> Val:
-    if not node.generator:
-        raise error("E0901", "comprehensions are not supported yet", node.span, hint="push! to a growable vector")
     scope = f.scope.children[id(node)]
     assert isinstance(scope, FunctionScope)
-    return closure(f, [scope], "generator", node.span)
+    items = closure(f, [scope], "generator", node.span)
+    if node.generator:
+        return items
+    return call_name(f, "comprehension", [items, *([] if node.eltype is None else [_element_type(f, node.eltype)])],
+                     node.span)  # fmt: skip
 
 
 @handles(ast.Lambda)
@@ -294,10 +292,8 @@ def lower_prime(f: Frame, node: ast.Prime, want: bool) -> Val:
 # ---------------------------------------------------------------- comparisons and conditions
 
 
-@handles(ast.Compare)
-def lower_compare(f: Frame, node: ast.Compare, want: bool) -> Val:
-    if node.dotted:
-        raise error("E0901", "broadcasting (`.<`) is not supported yet", node.span)
+def lower_compare(f: Frame, node: ast.Compare) -> Val:
+    """A comparison without dots (`broadcast` has both)."""
     if node.operators == ("isa",):
         return isa(f, expr(f, node.operands[0]), type_here(f, node.operands[1]))
     return _chain(f, node, expr(f, node.operands[0]), 0)
@@ -456,11 +452,15 @@ def element_type(v: Val) -> Val | None:
 
 
 def index_values(f: Frame, value: Val, nodes: Sequence[ast.Expr]) -> list[Val]:
-    f.index_ends.append(lambda: call_name(f, "lastindex", [value]))
-    try:
-        return arguments(f, nodes)
-    finally:
-        f.index_ends.pop()
+    found: list[Val] = []
+    for k, node in enumerate(nodes):
+        of = [value] if len(nodes) == 1 else [value, int_val(f, k + 1)]
+        f.index_ends.append(lambda of=of: call_name(f, "lastindex", of))  # type: ignore[misc]
+        try:
+            found += arguments(f, [node])
+        finally:
+            f.index_ends.pop()
+    return found
 
 
 @handles(ast.End)
@@ -472,7 +472,7 @@ def lower_end(f: Frame, node: ast.End, want: bool) -> Val:
 
 @handles(ast.Colon)
 def lower_colon(f: Frame, node: ast.Colon, want: bool) -> Val:
-    raise error("E0901", "slices are not supported yet", node.span)
+    return Val(IterType("colon", ()))
 
 
 @handles(ast.Field)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dsl.diagnostics import Span, error
 from dsl.ir.core import Value
+from dsl.lower.arrays import rank_of, to_strided
 from dsl.lower.sites import Sites
 from dsl.lower.values import Val, depth, flatten, is_real, items_of, promote, show_type, split
 from dsl.types import (
@@ -25,6 +26,8 @@ from dsl.types import (
     NOTHING,
     STRING,
     SYMBOL,
+    AdjointType,
+    ArrayType,
     Bottom,
     DictType,
     FnType,
@@ -71,6 +74,8 @@ def join(a: LangType, b: LangType, sites: Sites) -> LangType | None:
         return SYMBOL if all(isinstance(t, SymbolLit) or t == SYMBOL for t in (a, b)) else None
     if isinstance(a, StringLit) or isinstance(b, StringLit):
         return STRING if all(isinstance(t, StringLit) or t == STRING for t in (a, b)) else None
+    if isinstance(a, ArrayType) or isinstance(b, ArrayType):
+        return _join_arrays(a, b)
     if type(a) is not type(b):
         return None
     return _join_composite(a, b, sites)
@@ -98,6 +103,9 @@ def _join_composite(a: LangType, b: LangType, sites: Sites) -> LangType | None:
         case IterType(), IterType() if a.kind == b.kind:
             items = _join_all(a.items, b.items, sites)
             return None if items is None else IterType(a.kind, items)
+        case AdjointType(), AdjointType():
+            vector = join(a.vector, b.vector, sites)
+            return None if vector is None else AdjointType(vector)
         case RangeType(), RangeType():
             return RangeType(promote(a.item, b.item))
         case StructType(mutable=False), StructType() if a.key is b.key:
@@ -105,6 +113,15 @@ def _join_composite(a: LangType, b: LangType, sites: Sites) -> LangType | None:
             return None if params is None else a.key.instantiate(params)  # type: ignore[attr-defined]
         case _:
             return _join_memory(a, b, sites)
+
+
+def _join_arrays(a: LangType, b: LangType) -> LangType | None:
+    """Arrays of one rank and element type that lie in different ways: a strided one."""
+    if not (isinstance(a, ArrayType | VectorType) and isinstance(b, ArrayType | VectorType)):
+        return None
+    if a.item != b.item or rank_of(a) != rank_of(b):
+        return None
+    return ArrayType(a.item, rank_of(a), "S")
 
 
 def _join_memory(a: LangType, b: LangType, sites: Sites) -> LangType | None:
@@ -142,7 +159,7 @@ def _same_kind(a: LangType, b: LangType) -> bool:
 
 def contents_of(t: LangType) -> tuple[LangType, ...]:
     match t:
-        case RefType() | VectorType():
+        case RefType() | VectorType() | ArrayType():
             return (t.item,)
         case DictType():
             return (t.key, t.value)
@@ -236,6 +253,11 @@ def adapt(f: Frame, v: Val, to: LangType) -> Val:
             return _to_optional(f, v, to)
         case VariantType():
             return _to_variant(f, v, to)
+        case ArrayType():
+            return to_strided(f, v)
+        case AdjointType():
+            assert isinstance(v.type, AdjointType)
+            return Val(to, adapt(f, Val(v.type.vector, v.leaves), to.vector).leaves)
         case RangeType():
             start, step = (f.number(Val(v.type.item, (x,)), to.item) for x in v.leaves[:2])  # type: ignore[union-attr]
             return Val(to, (start.leaf, step.leaf, v.leaves[2]))

@@ -6,12 +6,14 @@ otherwise a `loop`, whose exits are terminators. Tuples are unrolled, so their i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from dsl.diagnostics import error
 from dsl.ir.core import Value
+from dsl.lower.arrays import geometry, is_array, number_at, product
 from dsl.lower.calls import ClosureCode, call_name
 from dsl.lower.control import branch, run_loop
 from dsl.lower.expressions import condition, generator_scope, literal_int
@@ -25,6 +27,8 @@ from dsl.types import (
     FLOAT64,
     I64,
     INT64,
+    AdjointType,
+    ArrayType,
     DictType,
     FnType,
     IterType,
@@ -164,6 +168,9 @@ def for_each(f: Frame, over: Val, plan: Plan, body: Body) -> None:
             unroll(f, items_of(over), plan, body)
         case VectorType():
             _over_vector(f, over, plan, body)
+        case ArrayType() | AdjointType():
+            g = geometry(f, over)
+            count_up(f, product(f, g.sizes), plan, lambda k: body(f.load(g.mem, number_at(f, g, k), g.item)))
         case DictType():
             _over_dict(f, over, plan, body, lambda k, v: named_val(("first", "second"), (k, v)))
         case StaticDictType():
@@ -320,6 +327,28 @@ def _over_generator(f: Frame, over: Val, plan: Plan, body: Body) -> None:
     (scope,) = code.functions
     node = scope.node
     assert isinstance(node, ast.Comprehension)
+    enter, leave = _sides(f, over)
+
+    def consume(innermost: Scope) -> None:
+        f.scope = innermost
+        value = expr(f, node.body)
+        leave()
+        body(value)
+        enter()
+
+    enter()
+    f.declare_boxes(scope)
+    try:
+        _generator_nest(f, node, scope, list(node.iterators), plan, consume)
+    finally:
+        leave()
+
+
+def _sides(f: Frame, over: Val) -> tuple[Callable[[], None], Callable[[], None]]:
+    """What puts a generator's scope and captures in sight, and what puts ours back."""
+    assert isinstance(over.type, FnType) and isinstance(over.type.key, ClosureCode)
+    code = over.type.key
+    (scope,) = code.functions
     captured = dict(zip(code.captures(), (Slot(v) for v in items_of(over)), strict=True))
     ours = {v: f.env.get(v) for v in captured}
     outer = f.scope, f.types, f.namespace
@@ -336,17 +365,16 @@ def _over_generator(f: Frame, over: Val, plan: Plan, body: Body) -> None:
             else:
                 f.env[var] = slot
 
-    def consume(innermost: Scope) -> None:
-        f.scope = innermost
-        value = expr(f, node.body)
-        leave()
-        body(value)
-        enter()
+    return enter, leave
 
+
+@contextmanager
+def inside_generator(f: Frame, over: Val) -> Iterator[None]:
+    """A generator's scope and captures are in sight."""
+    enter, leave = _sides(f, over)
     enter()
-    f.declare_boxes(scope)
     try:
-        _generator_nest(f, node, scope, list(node.iterators), plan, consume)
+        yield
     finally:
         leave()
 
@@ -414,7 +442,7 @@ def _over_zip(f: Frame, over: Val, plan: Plan, body: Body) -> None:
         unroll(f, [tuple_val(row) for row in zip(*map(items_of, parts), strict=False)], plan, body)
         return
     for p in parts:
-        if not isinstance(p.type, TupleType | RangeType | VectorType | IterType):
+        if not (isinstance(p.type, TupleType | RangeType | IterType) or is_array(p.type)):
             raise error("E0301", f"zip of a {show_type(p.type)} is not supported", f.span)
 
     def length() -> Value:
@@ -430,15 +458,29 @@ def _over_zip(f: Frame, over: Val, plan: Plan, body: Body) -> None:
     while_index(f, length, plan, row)
 
 
+def indexed(over: Val) -> bool:
+    """Whether `item_at` finds the items of something, whose number is known before the first."""
+    t = over.type
+    if isinstance(t, IterType) and t.kind in ("zip", "enumerate"):
+        return all(indexed(p) for p in _parts(over))
+    return is_array(t) or isinstance(t, RangeType) or (isinstance(t, IterType) and t.kind == "counted")
+
+
 def item_at(f: Frame, over: Val, k: Value) -> Val:
     """Item k (from 0, in range) of something with an order."""
+    if isinstance(over.type, IterType) and over.type.kind in ("zip", "enumerate"):
+        items = [item_at(f, p, k) for p in _parts(over)]
+        if over.type.kind == "enumerate":
+            items.insert(0, Val(INT64, (f.b.prim("add", k, f.b.i64(1)),)))
+        return tuple_val(items)
     if isinstance(over.type, IterType) and over.type.kind == "counted":
         lo, _, step = over.leaves
         return Val(INT64, (f.b.prim("add", lo, f.b.prim("mul", k, step)),))
     if isinstance(over.type, RangeType):
         return range_item(f, over, k)
-    if isinstance(over.type, VectorType):
-        return f.load(over.leaf, k, f.current(over.type)[0])
+    if is_array(over.type):
+        g = geometry(f, over)
+        return f.load(g.mem, number_at(f, g, k), g.item)
     return call_name(f, "getindex", [over, Val(INT64, (f.b.prim("add", k, f.b.i64(1)),))])
 
 

@@ -21,6 +21,8 @@ _FLOAT_CONSTANTS = {"Inf": math.inf, "NaN": math.nan, "Inf64": math.inf, "NaN64"
 _FLOAT32_CONSTANTS = {"Inf32": math.inf, "NaN32": math.nan}
 _GENERIC_TYPES: dict[str, Pattern] = {
     "Tuple": TupleP((), ABSTRACTS["Any"]),
+    "Matrix": GenericP("Matrix"),
+    "Array": GenericP("Array"),
     "Vector": GenericP("Vector"),
     "Ref": GenericP("Ref"),
     "Dict": GenericP("Dict"),

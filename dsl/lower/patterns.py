@@ -19,6 +19,8 @@ from dsl.types import (
     NOTHING,
     STRING,
     SYMBOL,
+    AdjointType,
+    ArrayType,
     DictType,
     FnType,
     Irrational,
@@ -156,6 +158,7 @@ FUNCTION = Abstract("Function", ANY)
 ABSTRACT_STRING = Abstract("AbstractString", ANY)
 ABSTRACT_ARRAY = Abstract("AbstractArray", ANY)
 ABSTRACT_VECTOR = Abstract("AbstractVector", ABSTRACT_ARRAY)
+ABSTRACT_MATRIX = Abstract("AbstractMatrix", ABSTRACT_ARRAY)
 ABSTRACT_RANGE = Abstract("AbstractRange", ABSTRACT_VECTOR)
 ABSTRACT_DICT = Abstract("AbstractDict", ANY)
 TYPE = Abstract("Type", ANY)
@@ -163,7 +166,7 @@ ABSTRACTS: dict[str, Abstract] = {
     a.name: a
     for a in (
         ANY, NUMBER, REAL, INTEGER, SIGNED, ABSTRACT_FLOAT, ABSTRACT_IRRATIONAL, FUNCTION, ABSTRACT_STRING,
-        ABSTRACT_ARRAY, ABSTRACT_VECTOR, ABSTRACT_RANGE, ABSTRACT_DICT, TYPE,
+        ABSTRACT_ARRAY, ABSTRACT_VECTOR, ABSTRACT_MATRIX, ABSTRACT_RANGE, ABSTRACT_DICT, TYPE,
     )
 } | {"DataType": TYPE, "Irrational": ABSTRACT_IRRATIONAL}  # fmt: skip
 CONCRETE: dict[str, LangType] = {
@@ -174,6 +177,7 @@ CONCRETE: dict[str, LangType] = {
 _SUPER: dict[LangType, Abstract] = {
     FLOAT64: ABSTRACT_FLOAT, FLOAT32: ABSTRACT_FLOAT, INT64: SIGNED, BOOLEAN: INTEGER, STRING: ABSTRACT_STRING,
 }  # fmt: skip
+_GENERIC_SUPER = {"Vector": ABSTRACT_VECTOR, "Matrix": ABSTRACT_MATRIX, "Dict": ABSTRACT_DICT}
 
 
 def supertype(t: Pattern) -> Abstract:
@@ -192,14 +196,18 @@ def supertype(t: Pattern) -> Abstract:
             return t.key.supertype  # type: ignore[attr-defined, no-any-return]
         case StructP():
             return t.decl.supertype  # type: ignore[no-any-return]
-        case VectorType():
+        case VectorType() | ArrayType(rank=1):
             return ABSTRACT_VECTOR
+        case ArrayType(rank=2) | AdjointType():
+            return ABSTRACT_MATRIX
+        case ArrayType():
+            return ABSTRACT_ARRAY
         case RangeType():
             return ABSTRACT_RANGE
         case DictType() | StaticDictType():
             return ABSTRACT_DICT
         case GenericP():
-            return {"Vector": ABSTRACT_VECTOR, "Dict": ABSTRACT_DICT}.get(t.name, ANY)
+            return _GENERIC_SUPER.get(t.name, ABSTRACT_ARRAY if t.name.startswith("Array") else ANY)
         case TypeValue() | TypeP():
             return TYPE
     return ANY
@@ -260,7 +268,10 @@ def type_meant(t: LangType) -> Pattern | None:
 
 
 def _same_memory(t: LangType, p: Pattern) -> bool:
-    """A growing vector, Ref or Dict without a declared type fits a declared one that it may still become."""
+    """A growing vector, Ref or Dict without a declared type fits a declared one that it may still become; a strided
+    vector is a vector."""
+    if isinstance(t, ArrayType) and isinstance(p, VectorType):
+        return t.rank == 1 and t.item == p.item
     if not getattr(t, "site", 0) or type(t) is not type(p):
         return False
     if isinstance(t, VectorType | RefType) and isinstance(p, VectorType | RefType):
@@ -294,7 +305,13 @@ def _match_params(have: tuple[LangType, ...], want: tuple[Pattern, ...], binds: 
 
 def _match_generic(t: LangType, p: GenericP, binds: dict[str, LangType]) -> bool:
     match p.name, t:
-        case "Vector", VectorType():
+        case "Vector", VectorType() | ArrayType(rank=1):
+            return _match_params((t.item,), p.params, binds)
+        case "Matrix", ArrayType(rank=2):
+            return _match_params((t.item,), p.params, binds)
+        case "Array", VectorType() | ArrayType():
+            return _match_params((t.item,), p.params, binds)
+        case _, ArrayType() if p.name == f"Array{t.rank}":
             return _match_params((t.item,), p.params, binds)
         case "Ref", RefType():
             return _match_params((t.item,), p.params, binds)

@@ -92,7 +92,7 @@ def _refresh(t: LangType, sites: Sites) -> LangType:
     changes: dict[str, object] = {}
     for f in fields(t):
         value = getattr(t, f.name)
-        if f.name in ("item", "key", "value") and type(value).__module__ == "dsl.types":
+        if f.name in ("item", "key", "value", "vector") and type(value).__module__ == "dsl.types":
             changes[f.name] = _refresh(value, sites)
         elif f.name in ("items", "alternatives"):
             changes[f.name] = tuple(_refresh(i, sites) for i in value)
@@ -123,7 +123,7 @@ def erase(t: LangType) -> LangType:
         value = getattr(t, f.name)
         if f.name == "site":
             changes["site"] = 0
-        elif f.name in ("item", "key", "value", "type") and type(value).__module__ == "dsl.types":
+        elif f.name in ("item", "key", "value", "vector", "type") and type(value).__module__ == "dsl.types":
             changes[f.name] = erase(value)
         elif f.name in ("items", "params", "alternatives"):
             changes[f.name] = tuple(erase(i) for i in value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dsl.diagnostics import Span, error
 from dsl.lower.annotations import concrete
+from dsl.lower.arrays import is_array
+from dsl.lower.broadcast import broadcast_assign
 from dsl.lower.calls import call_name, closure
 from dsl.lower.convert import convert_value
 from dsl.lower.expressions import arguments, condition, index_values, type_here
@@ -13,7 +15,7 @@ from dsl.lower.scopes import FunctionScope
 from dsl.lower.suggest import did_you_mean
 from dsl.lower.values import UNIT, Val, items_of, show_type, tuple_val
 from dsl.syntax import ast
-from dsl.types import INT64, NamedTupleType, SymbolLit, TupleType, VectorType
+from dsl.types import INT64, NamedTupleType, RangeType, SymbolLit, TupleType
 
 
 @handles(ast.Block)
@@ -46,7 +48,7 @@ def lower_let(f: Frame, node: ast.Let, want: bool) -> Val:
 @handles(ast.Assign)
 def lower_assign(f: Frame, node: ast.Assign, want: bool) -> Val:
     if node.dotted:
-        raise error("E0901", "broadcast assignment (`.=`) is not supported yet", node.span)
+        return broadcast_assign(f, node.target, node.value)
     if isinstance(node.value, ast.Lambda) and isinstance(node.target, ast.Name):
         return _assign_lambda(f, node, node.target, node.value)
     if isinstance(node.target, ast.Tuple) and isinstance(node.value, ast.Tuple):
@@ -79,7 +81,7 @@ def _assign_parallel(f: Frame, node: ast.Assign, target: ast.Tuple, value: ast.T
 @handles(ast.OpAssign)
 def lower_op_assign(f: Frame, node: ast.OpAssign, want: bool) -> Val:
     if node.dotted:
-        raise error("E0901", f"broadcast assignment (`.{node.op}=`) is not supported yet", node.span)
+        return broadcast_assign(f, node.target, node.value, node.op)
     place = _Place(f, node.target)
     old = place.read()
     value = expr(f, node.value)
@@ -163,7 +165,10 @@ def _assign_name(f: Frame, target: ast.Name, val: Val, span: Span) -> None:
 def _destructured(f: Frame, target: ast.Tuple, val: Val, span: Span) -> list[Val]:
     if isinstance(val.type, TupleType | NamedTupleType):
         return items_of(val)
-    if isinstance(val.type, VectorType) or type(val.type).__name__ == "RangeType":
+    if is_array(val.type) or isinstance(val.type, RangeType):
+        n = call_name(f, "length", [val], span).leaf
+        enough = f.b.prim("ge", n, f.b.i64(len(target.items)))
+        f.check(enough, "E0402", f"{len(target.items)} values are wanted, there are {{0}}", n)
         items = []
         for k in range(len(target.items)):
             items.append(call_name(f, "getindex", [val, Val(INT64, (f.b.i64(k + 1),), k + 1)], span))
@@ -270,9 +275,20 @@ def lower_macro(f: Frame, node: ast.MacroCall, want: bool) -> Val:
         case "show":
             return _show(f, node)
         case "view":
-            raise error("E0901", "views are not supported yet", node.span)
+            return _view(f, node)
     known = [*_TRANSPARENT, "assert", "show", "view"]
     raise error("E0201", f"the macro @{name} is not defined", node.span, hint=did_you_mean(name, known))
+
+
+def _view(f: Frame, node: ast.MacroCall) -> Val:
+    """`@view A[i, :]`"""
+    target = node.args[0] if node.args else node
+    if not isinstance(target, ast.Index):
+        raise error("E0301", "@view takes an indexed array, as in `@view A[1, :]`", node.span)
+    value = expr(f, target.value)
+    indices = index_values(f, value, target.indices)
+    f.at(node)
+    return call_name(f, "view", [value, *indices], node.span)
 
 
 def _assert(f: Frame, node: ast.MacroCall) -> Val:

@@ -1,12 +1,15 @@
 """Importing this module fills the table of built-in functions."""
 
-from dsl.lower import expressions, loops, names, statements
+from dsl.lower import broadcast, expressions, loops, names, statements
 from dsl.lower.builtins import (
+    arrays,
     compare,
     derivatives,
     dicts,
     functions,
+    indexing,
     iteration,
+    kernels,
     later,
     memory,
     numbers,
@@ -16,6 +19,6 @@ from dsl.lower.builtins import (
 )
 
 TABLES = (
-    expressions, loops, names, statements, compare, derivatives, dicts, functions, iteration, later, memory, numbers,
-    records, rules, text,
+    broadcast, expressions, loops, names, statements, arrays, compare, derivatives, dicts, functions, indexing,
+    iteration, kernels, later, memory, numbers, records, rules, text,
 )  # fmt: skip

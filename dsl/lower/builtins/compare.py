@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dsl.diagnostics import error
 from dsl.ir.core import Value
+from dsl.lower.arrays import is_array, item_of, rank_of, sizes_of
 from dsl.lower.builtins.numbers import common, type_of
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import call_name
@@ -18,7 +19,6 @@ from dsl.lower.values import FLOATS, UNIT, Val, is_number, items_of, split, text
 from dsl.types import (
     BOOLEAN,
     FLOAT64,
-    I64,
     INT64,
     NOTHING,
     STRING,
@@ -35,7 +35,6 @@ from dsl.types import (
     TupleType,
     TypeValue,
     VariantType,
-    VectorType,
     is_ref,
     leaves,
 )  # fmt: skip
@@ -129,8 +128,8 @@ def equal(f: Frame, a: Val, b: Val, same: bool) -> Val | None:
         return answer(f, _type_meant(a) == _type_meant(b))
     if isinstance(a.type, RangeType) and isinstance(b.type, RangeType):
         return _all(f, [call_name(f, "==", [x, y]) for x, y in zip(_range_parts(a), _range_parts(b), strict=True)])
-    if isinstance(a.type, VectorType) and isinstance(b.type, VectorType) and not same:
-        return _equal_vectors(f, a, b)
+    if is_array(a.type) and is_array(b.type) and not same:
+        return _equal_arrays(f, a, b)
     if isinstance(a.type, VariantType) or isinstance(b.type, VariantType):
         return _equal_variants(f, a, b)
     if _has_parts(a.type) and _same_shape(a.type, b.type):
@@ -235,15 +234,19 @@ def _all(f: Frame, parts: Sequence[Val | None]) -> Val:
     return Val(BOOLEAN, (result,))
 
 
-def _equal_vectors(f: Frame, a: Val, b: Val) -> Val:
-    """Equal lengths, and equal item by item."""
-    n, m = (f.b.op("len", v.leaves, (I64,)).result for v in (a, b))
+def _equal_arrays(f: Frame, a: Val, b: Val) -> Val:
+    """Equal sizes, and equal element by element."""
+    if rank_of(a.type) != rank_of(b.type):
+        return answer(f, False)
+    alike = f.b.bool(True)
+    for n, m in zip(sizes_of(f, a), sizes_of(f, b), strict=True):
+        alike = f.b.prim("and", alike, f.b.prim("eq", n, m))
 
     def items() -> Val:
         over = Val(IterType("zip", (a.type, b.type)), (*a.leaves, *b.leaves))
         return search(f, over, lambda pair: call_name(f, "!=", items_of(pair)), found=False)
 
-    return branch(f, f.b.prim("eq", n, m), items, lambda: Val(BOOLEAN, (f.b.bool(False),)), True)
+    return branch(f, alike, items, lambda: Val(BOOLEAN, (f.b.bool(False),)), True)
 
 
 def search(f: Frame, over: Val, test: object, found: bool) -> Val:
@@ -326,8 +329,8 @@ def lower_typeof(f: Frame, args: list[Val]) -> Val | None:
 @builtin("eltype")
 def lower_eltype(f: Frame, args: list[Val]) -> Val | None:
     t = type_of(args[0])
-    if isinstance(t, VectorType):
-        return type_val(f.current(t)[0])
+    if is_array(t):
+        return type_val(item_of(f, t))
     if isinstance(t, RangeType):
         return type_val(t.item)
     if isinstance(t, TupleType) and len(set(t.items)) == 1:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from dsl.diagnostics import error
 from dsl.ir.core import Value
+from dsl.lower.arrays import int_tuple, is_array, item_of, product, rank_of, sizes_of
 from dsl.lower.builtins.compare import search
 from dsl.lower.builtins.memory import append, length_of, new_vector
 from dsl.lower.builtins.numbers import to_number
@@ -27,6 +28,8 @@ from dsl.types import (
     BOTTOM,
     FLOAT64,
     INT64,
+    AdjointType,
+    ArrayType,
     DictType,
     FnType,
     Irrational,
@@ -130,6 +133,8 @@ def length_value(f: Frame, v: Val) -> Val | None:
     match v.type:
         case VectorType() | DictType():
             return Val(INT64, (length_of(f, v),))
+        case ArrayType() | AdjointType():
+            return Val(INT64, (product(f, sizes_of(f, v)),))
         case RangeType():
             return Val(INT64, (v.leaves[2],))
         case IterType(kind="counted"):
@@ -155,7 +160,9 @@ def lower_length(f: Frame, args: list[Val]) -> Val | None:
     return length_value(f, args[0]) if len(args) == 1 else None
 
 
-builtin("lastindex")(lower_length)
+@builtin("lastindex", forms=("lastindex(A)", "lastindex(A, dim)"))
+def lower_lastindex(f: Frame, args: list[Val]) -> Val | None:
+    return lower_size(f, args) if len(args) == 2 else lower_length(f, args)
 
 
 @builtin("firstindex")
@@ -171,12 +178,37 @@ def lower_isempty(f: Frame, args: list[Val]) -> Val | None:
     return Val(BOOLEAN, (f.b.prim("eq", n.leaf, f.b.i64(0)),), None if n.known is None else n.known == 0)
 
 
-@builtin("size")
+@builtin("size", forms=("size(A)", "size(A, dim)"))
 def lower_size(f: Frame, args: list[Val]) -> Val | None:
-    n = length_value(f, args[0]) if args and isinstance(args[0].type, VectorType | RangeType) else None
-    if n is None:
+    if not args or len(args) > 2 or not (is_array(args[0].type) or isinstance(args[0].type, RangeType)):
         return None
-    return tuple_val([n]) if len(args) == 1 else n if args[1].known == 1 else None
+    sizes = sizes_of(f, args[0]) if is_array(args[0].type) else args[0].leaves[2:]
+    if len(args) == 1:
+        return int_tuple(sizes)
+    return _size_along(f, sizes, args[1])
+
+
+def _size_along(f: Frame, sizes: Sequence[Value], dim: Val) -> Val | None:
+    """The size of one dimension; 1 beyond the last."""
+    if dim.type != INT64:
+        return None
+    one = f.b.i64(1)
+    if isinstance(dim.known, int):
+        f.check(f.b.bool(dim.known >= 1), "E0409", "there is no dimension {0}", dim.leaf)
+        return Val(INT64, (sizes[dim.known - 1] if 1 <= dim.known <= len(sizes) else one,))
+    f.check(f.b.prim("ge", dim.leaf, one), "E0409", "there is no dimension {0}", dim.leaf, hint="they count from 1")
+    n = one
+    for k, size in enumerate(sizes):
+        n = f.b.prim("select", f.b.prim("eq", dim.leaf, f.b.i64(k + 1)), size, n)
+    return Val(INT64, (n,))
+
+
+@builtin("ndims", forms=("ndims(A)",))
+def lower_ndims(f: Frame, args: list[Val]) -> Val | None:
+    if len(args) != 1 or not is_array(args[0].type):
+        return None
+    n = rank_of(args[0].type)
+    return Val(INT64, (f.b.i64(n),), n)
 
 
 def _end_item(name: str, last: bool) -> None:
@@ -362,8 +394,8 @@ _folding("prod", "*", 1)
 def iterable(t: LangType) -> bool:
     if isinstance(t, FnType):
         return generator_scope(t) is not None
-    kinds = TupleType | NamedTupleType | VectorType | RangeType | DictType | StaticDictType | IterType
-    return isinstance(t, kinds) or t in (INT64, FLOAT64)
+    kinds = TupleType | NamedTupleType | RangeType | DictType | StaticDictType | IterType
+    return isinstance(t, kinds) or is_array(t) or t in (INT64, FLOAT64)
 
 
 def _extreme(name: str, better: str) -> None:
@@ -524,10 +556,13 @@ def lower_foreach(f: Frame, args: list[Val]) -> Val | None:
 
 @builtin("filter", forms=("filter(f, xs)",))
 def lower_filter(f: Frame, args: list[Val]) -> Val | None:
-    if len(args) != 2 or not isinstance(args[1].type, VectorType | RangeType):
+    if len(args) != 2 or not (is_array(args[1].type) or isinstance(args[1].type, RangeType)):
         return None
     span, key = f.span, f.unit.fresh_key(f, "filter")
-    item = args[1].type.item if isinstance(args[1].type, RangeType) or not args[1].type.site else None
+    t = args[1].type
+    item: LangType | None = None
+    if not getattr(t, "site", 0):
+        item = t.item if isinstance(t, RangeType) else item_of(f, t)
     made = new_vector(f, item, "filter")
 
     def one(v: Val) -> None:
@@ -578,7 +613,7 @@ def _position(f: Frame, over: Val, test: Callable[[Val], Val]) -> Val:
 @builtin("findfirst", forms=("findfirst(f, xs)",))
 def lower_findfirst(f: Frame, args: list[Val]) -> Val | None:
     parts = function_and_items(f, args)
-    if parts is None or not isinstance(parts[1].type, VectorType | RangeType | TupleType):
+    if parts is None or not (is_array(parts[1].type) or isinstance(parts[1].type, RangeType | TupleType)):
         return None
     return _position(f, parts[1], parts[0])
 
@@ -588,7 +623,7 @@ def _arg_extreme(name: str, better: str) -> None:
 
     @builtin(name, forms=(f"{name}(xs)",))
     def lower(f: Frame, args: list[Val]) -> Val | None:
-        if len(args) != 1 or not isinstance(args[0].type, VectorType | RangeType | TupleType):
+        if len(args) != 1 or not (is_array(args[0].type) or isinstance(args[0].type, RangeType | TupleType)):
             return None
         n = length_value(f, args[0])
         assert n is not None

@@ -11,8 +11,8 @@ from dsl.lower.frame import Frame
 from dsl.lower.values import Val
 
 _ARRAYS = (
-    "zeros", "ones", "fill", "similar", "ndims", "reshape", "vec", "vcat", "hcat", "cat", "diff", "cumsum", "cumprod",
-    "accumulate", "sort", "sort!", "sortperm", "searchsortedlast", "searchsortedfirst", "view", "dot", "cross", "norm",
+    "zeros", "ones", "fill", "similar", "reshape", "vec", "vcat", "hcat", "cat", "diff", "cumsum", "cumprod",
+    "accumulate", "sort", "sort!", "sortperm", "searchsortedlast", "searchsortedfirst", "dot", "cross", "norm",
     "normalize", "transpose", "det", "logdet", "tr", "diag", "cholesky", "lu", "qr", "svd", "eigen", "kron",
     "batched_mul", "softmax", "logsumexp", "findall", "permutedims", "broadcast", "dropdims", "repeat", "⋅", "×",
 )  # fmt: skip

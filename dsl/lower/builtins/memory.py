@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dsl.diagnostics import error
 from dsl.ir.core import Value
 from dsl.lower.annotations import concrete
+from dsl.lower.arrays import is_array, rank_of
 from dsl.lower.builtins.dicts import dict_of, get_item, is_dict, set_item
+from dsl.lower.builtins.indexing import WHOLE, get_part, set_part
 from dsl.lower.builtins.records import build, check_bounds, tuple_item
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import call_function, call_name
@@ -148,8 +150,8 @@ def lower_copy(f: Frame, args: list[Val]) -> Val | None:
     if len(args) != 1:
         return None
     v = args[0]
-    if isinstance(v.type, VectorType):
-        return collect(f, v, v.type)
+    if is_array(v.type):
+        return get_part(f, v, [Val(WHOLE)] * rank_of(v.type))
     return v if is_number(v.type) or isinstance(v.type, TupleType | NamedTupleType | RangeType) else None
 
 
@@ -177,16 +179,18 @@ def lower_getindex(f: Frame, args: list[Val]) -> Val | None:
     v, *indices = args
     if isinstance(v.type, RefType) and not indices:
         return f.load_box(v, "this Ref")
-    if isinstance(v.type, VectorType | RangeType | TupleType) and len(indices) > 1:
+    if is_array(v.type) and not (isinstance(v.type, VectorType) and [i.type for i in indices] == [INT64]):
+        return get_part(f, v, indices) if indices else None
+    if isinstance(v.type, RangeType | TupleType) and len(indices) > 1:
         return None
     if is_dict(v.type) and len(indices) == 1:
         return get_item(f, v, indices[0])
     if len(indices) != 1:
         return None
     index = indices[0]
-    if isinstance(index.type, RangeType | VectorType):
-        raise error("E0901", "slices are not supported yet", f.span)
     match v.type:
+        case RangeType() if index.type != INT64:
+            return get_part(f, collect(f, v, None), indices)
         case TupleType() | NamedTupleType():
             return tuple_item(f, v, index)
         case VectorType():
@@ -221,6 +225,9 @@ def lower_setindex(f: Frame, args: list[Val]) -> Val | None:
     if isinstance(v.type, VectorType) and len(indices) == 1 and indices[0].type == INT64:
         check_bounds(f, indices[0].leaf, length_of(f, v))
         f.store(v.leaf, f.b.prim("sub", indices[0].leaf, f.b.i64(1)), element(f, v, value))
+        return value
+    if is_array(v.type) and indices:
+        set_part(f, v, value, indices)
         return value
     if isinstance(v.type, TupleType | NamedTupleType | StructType | RangeType):
         raise error("E0208", f"a {show_type(v.type)} cannot be changed", f.span, hint="make a new one")
