@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from dsl.analysis.influence import Path
 from dsl.diagnostics import DslWarning, Span, error
 from dsl.ir.core import Region, Value
+from dsl.lower.arrays import adjoint, is_array
 from dsl.lower.builtins.entries import REALS, Entries, entry
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import ClosureCode, Keywords, accepts, call_spec, call_value, caller, ir_name
@@ -265,6 +266,8 @@ def prime(f: Frame, args: list[Val]) -> Val | None:
         return fn_val(DERIVATIVE, f"{v.type.name}'", [("f", v)])
     if isinstance(v.type, VariantType) or (isinstance(v.type, StructType) and is_callable(v.type)):
         return fn_val(DERIVATIVE, "f'", [("f", v)])
+    if is_array(v.type):
+        return adjoint(f, v)
     return v if is_number(v.type) else None
 
 
