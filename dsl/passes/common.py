@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.ir.opset import OPSET, OpInfo
 from dsl.ops import PRIMITIVES
+from dsl.ops.kernels import KERNELS
 
 _PRIMITIVE = OpInfo("primitive", "", "any scalar primitive", pure=True)
 
@@ -39,9 +40,19 @@ def substitute(op: Op, mapping: dict[Value, Value]) -> None:
 
 def local_memory(op: Op) -> bool:
     """Whether an op changes only memory that an op of the same function made."""
-    made = op.args[0].owner if op.args else None
     i = info(op)
-    return i.writes and not (i.raises or i.effect) and isinstance(made, Op) and info(made).makes
+    return i.writes and not (i.makes or i.raises or i.effect) and all(_made_here(m) for m in written(op))
+
+
+def _made_here(memory: Value) -> bool:
+    return isinstance(memory.owner, Op) and info(memory.owner).makes
+
+
+def written(op: Op) -> list[Value]:
+    """The memories that an op changes, but for those that it makes; calls are left out."""
+    if op.name == "kernel":
+        return [m for m, role in zip(op.args, KERNELS[op.attrs["kernel"]].roles, strict=False) if role != "in"]
+    return op.args[:1] if info(op).writes and not info(op).makes else []
 
 
 def called(op: Op) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Set
 
 from dsl.ir.core import TERMINATORS, Function, Op, Region, Value
-from dsl.passes.common import called, info, local_memory
+from dsl.passes.common import called, info, local_memory, written
 
 
 def dce(fn: Function, quiet: Set[str] = frozenset()) -> bool:
@@ -73,7 +73,8 @@ class _Marker:
         if i.makes or not (i.writes or i.raises or i.effect):
             return True
         if local_memory(op):
-            self.writers[op.args[0]].append(op)
+            for memory in written(op):
+                self.writers[memory].append(op)
             return True
         return op.name == "call" and called(op) in self.quiet
 
