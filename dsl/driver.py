@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from dsl.ad import Plan, expand, reverse_plan
@@ -23,10 +24,11 @@ from dsl.lower.session import Entry, Session
 from dsl.passes.globals import bind_globals
 from dsl.passes.pipeline import optimise
 from dsl.runtime.engine import Unit, compile_unit
+from dsl.runtime.lending import Access, arrays_lent
 from dsl.syntax import parse_expression, parse_file
 from dsl.syntax.ast import Expr, File
 from dsl.syntax.files import read_source
-from dsl.types import is_ref, tangent
+from dsl.types import FnType, LeafType, Mem, is_ref, tangent
 
 Mode: TypeAlias = Literal["auto", "forward", "reverse"]
 MODES = ("auto", "forward", "reverse")
@@ -94,6 +96,25 @@ class Compiled:
     timings: Timings
     native: Unit | None = None
 
+    @cached_property
+    def params(self) -> tuple[LeafType, ...]:
+        return tuple(p.type for p in self.program.functions[self.entry.name].params)
+
+    @property
+    def function(self) -> str:
+        """What messages call the function."""
+        return next((str(t.name) for t in self.entry.arg_types if isinstance(t, FnType)), "the function")
+
+    @cached_property
+    def takes_memory(self) -> bool:
+        return any(isinstance(t, Mem) for t in self.params)
+
+    @cached_property
+    def access(self) -> Access:
+        """What a call does with the arrays of its caller."""
+        with deep_recursion():
+            return Access.of(self.entry.program, self.program, self.entry.name)
+
     @property
     def unit(self) -> Unit:
         if self.native is None:
@@ -152,6 +173,12 @@ class Driver:
         """Call compiled code with leaf values; the values of the top-level variables it uses are added. What runs once
         and is small is interpreted: the bits are the same."""
         leaves = [*args, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
+        if not compiled.takes_memory:
+            return self._run(compiled, leaves, once)
+        with arrays_lent(leaves, compiled.params, lambda: compiled.access, compiled.function) as lent:
+            return self._run(compiled, lent, once)
+
+    def _run(self, compiled: Compiled, leaves: Sequence[Any], once: bool) -> list[Any]:
         interpreted = compiled.options.interpreter
         if interpreted or (interpreted is None and once and is_small(compiled)):
             with self.timings.stage("run"):

@@ -10,11 +10,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from itertools import chain
 from typing import Any, TypeAlias
 
 from dsl.diagnostics import Source, error
 from dsl.driver import Compiled, Driver, Mode, Options
+from dsl.lower.declarations import StructDecl
 from dsl.lower.session import Entry
 from dsl.runtime.convert import from_leaves, to_leaves, type_of, write_back
 from dsl.runtime.show import show_leaves, to_json
@@ -132,7 +134,11 @@ class Function:
         return self._listing("native", args)
 
     def _listing(self, stage: str, args: Sequence[Any], optimize: bool = True, raw: bool = False) -> Code:
-        types = [_PYTHON_TYPES[a] if isinstance(a, type) and a in _PYTHON_TYPES else type_of(a) for a in args]
+        types = [
+            _PYTHON_TYPES[a] if isinstance(a, type) and a in _PYTHON_TYPES
+            else type_of(a, complex_type=self.workspace.complex_type)
+            for a in args
+        ]  # fmt: skip
         return self.workspace.listing(stage, self.workspace.entry(self.type, types), self.mode, optimize, raw)
 
 
@@ -169,7 +175,7 @@ class Workspace:
                 raise error("E0201", f"the program does not define {name}", hint=hint)
             wanted = alike[0]
         found = self.session.globals.get(wanted)
-        return self.function(wanted) if found is None else self.value(Result(found.type, found.leaves))
+        return self.function(wanted) if found is None else from_leaves(found.leaves, found.type, self._wrap)
 
     def function(self, name: str) -> Function:
         """A function of the program, a struct or a built-in function, as a value."""
@@ -188,8 +194,16 @@ class Workspace:
 
     # -- values
     def value(self, result: Result) -> Any:
-        """A value of the language as one of Python."""
-        return from_leaves(result.leaves, result.type, self._wrap)
+        """The value of the language that a call has just given, as one of Python."""
+        return from_leaves(result.leaves, result.type, self._wrap, own=True)
+
+    @cached_property
+    def complex_type(self) -> LangType | None:
+        """The type of Python's complex numbers: the library's `Complex` of Float64."""
+        declared = self.session.base.types.get("Complex")
+        if not isinstance(declared, StructDecl):
+            return None
+        return declared.instantiate((FLOAT64,) * len(declared.type_vars))
 
     def _wrap(self, type: LangType, leaves: Sequence[Any]) -> Function:
         return Function(self, type, leaves)
@@ -212,9 +226,10 @@ class Workspace:
     def apply(self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], mode: Mode | None = None) -> Result:
         """Call a function with Python values; compiled code is kept by the types of the arguments."""
         values = (*args, *keywords.values())
-        types = tuple(type_of(value, f"argument {k}") for k, value in enumerate(values, 1))
+        names = (*_argument_names(len(args)), *keywords)
+        types = tuple(type_of(value, name, self.complex_type) for value, name in zip(values, names, strict=True))
         compiled = self.compiled(fn, types, tuple(keywords), mode)
-        parts = [to_leaves(value, t) for value, t in zip(values, types, strict=True)]
+        parts = [to_leaves(value, t, name) for value, t, name in zip(values, types, names, strict=True)]
         results = self.driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)])
         for value, t, part in zip(values, types, parts, strict=True):
             if isinstance(value, dict | tuple):  # all else by reference shares its memory with the leaves
@@ -264,6 +279,12 @@ class Workspace:
     def listing(self, stage: str, entry: Entry, mode: Mode | None, optimize: bool, raw: bool) -> Code:
         options = replace(self.options, mode=mode or self.options.mode)
         return Code(self.driver.listing(stage, entry, options, optimize, raw).rstrip("\n"))
+
+
+@cache
+def _argument_names(count: int) -> tuple[str, ...]:
+    """What messages call the arguments of a call."""
+    return tuple(f"argument {k}" for k in range(1, count + 1))
 
 
 def _entries(argnums: Argnums) -> str:

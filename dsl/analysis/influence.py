@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 from dsl.ir.core import Function, Op, Program, Region, Value
 from dsl.ops import PRIMITIVES
+from dsl.ops.kernels import KERNELS
 from dsl.types import BOOL, LeafType, Mem, Obj, is_ref
 
 Path: TypeAlias = tuple[int, ...]
@@ -32,16 +33,18 @@ class Cell:
     masks      for each scalar field the set (as bits) of inputs that may influence its contents
     children   for each reference field (or packed reference) the cell it refers to
     written    some op may change it
+    resized    some op may change its length
     made       some op of this function (or of a callee) makes it
     """
 
-    __slots__ = ("children", "forward", "made", "masks", "type", "written")
+    __slots__ = ("children", "forward", "made", "masks", "resized", "type", "written")
 
     def __init__(self, type: LeafType) -> None:
         self.type = type
         self.masks: dict[int, int] = {}
         self.children: dict[int, Cell] = {}
         self.written = False
+        self.resized = False
         self.made = False
         self.forward: Cell | None = None
 
@@ -169,10 +172,11 @@ class Flow:
             cell.masks[field] = old | mask
             self.changed = True
 
-    def _mark(self, cell: Cell, *, written: bool = False, made: bool = False) -> None:
+    def _mark(self, cell: Cell, *, written: bool = False, resized: bool = False, made: bool = False) -> None:
         cell = cell.find()
-        if (written and not cell.written) or (made and not cell.made):
+        if (written and not cell.written) or (resized and not cell.resized) or (made and not cell.made):
             cell.written |= written
+            cell.resized |= resized
             cell.made |= made
             self.changed = True
 
@@ -185,6 +189,7 @@ class Flow:
             self.changed = True
             y.forward = x
             x.written |= y.written
+            x.resized |= y.resized
             x.made |= y.made
             for f, m in y.masks.items():
                 x.masks[f] = x.masks.get(f, 0) | m
@@ -328,15 +333,29 @@ class Flow:
 
     def _op_push(self, op: Op, stack: list[Op]) -> None:
         cell = self.cell(op.args[0])
-        self._mark(cell, written=True)
+        self._mark(cell, written=True, resized=True)
         for k, v in enumerate(op.args[1:]):
             self._write(cell, k, v)
 
     def _op_pop(self, op: Op, stack: list[Op]) -> None:
         cell = self.cell(op.args[0])
-        self._mark(cell, written=True)
+        self._mark(cell, written=True, resized=True)
         for k, r in enumerate(op.results):
             self._read(cell, k, r)
+
+    def _op_kernel(self, op: Op, stack: list[Op]) -> None:
+        """Everything that is read may influence everything that is written or given."""
+        cells = [(self.cell(m), role) for m, role in zip(op.args, KERNELS[op.attrs["kernel"]].roles, strict=False)]
+        mask = 0
+        for cell, role in cells:
+            mask |= self.content(cell) if role != "out" else 0
+        for cell, role in cells:
+            if role != "in":
+                self._mark(cell, written=True)
+                for field in range(len(cell.type.fields) if isinstance(cell.type, Mem) else 0):
+                    self._add_field(cell, field, mask)
+        for r in op.results:
+            self._add(r, mask)
 
     def _op_pack(self, op: Op, stack: list[Op]) -> None:
         cell = self.cell(op.result)
@@ -372,15 +391,24 @@ class Flow:
     # ---- calls and derivatives
     def _op_call(self, op: Op, stack: list[Op]) -> None:
         callee = self.owner.summary(op.attrs["fn"])
-        if callee is None:
-            return
+        if callee is not None:
+            self._instantiate(callee, op, self._matched(callee, op))
+
+    def cells_of_call(self, op: Op) -> list[tuple[Cell, Cell]]:
+        """Each cell that the parameters and results of a callee lead to, and the one here that it stands for."""
+        callee = self.owner.summary(op.attrs["fn"])
+        assert callee is not None
         cells = self._matched(callee, op)
-        while any(id(a) not in cells for a in self._summary_cells(callee)):
-            cells = self._matched(callee, op)  # in recursion the callee's cells are ours: matching has joined some
-        self._instantiate(callee, op, cells)
+        return [(theirs, cells[id(theirs)].find()) for theirs in self._summary_cells(callee)]
 
     def _matched(self, callee: Flow, op: Op) -> dict[int, Cell]:
         """Our cell for each of the callee's, by identity."""
+        cells = self._matched_once(callee, op)
+        while any(id(a) not in cells for a in self._summary_cells(callee)):
+            cells = self._matched_once(callee, op)  # in recursion the callee's are ours: matching has joined some
+        return cells
+
+    def _matched_once(self, callee: Flow, op: Op) -> dict[int, Cell]:
         cells: dict[int, Cell] = {}
         for p, a in zip(callee.fn.params, op.args, strict=True):
             if is_ref(p.type):
@@ -417,7 +445,7 @@ class Flow:
 
         for a in self._summary_cells(callee):
             mine = cells[id(a)]
-            self._mark(mine, written=a.written, made=a.made)
+            self._mark(mine, written=a.written, resized=a.resized, made=a.made)
             for f, m in list(a.masks.items()):
                 self._add_field(mine, f, translate(m))
         self._compare(translate(callee.compared))
@@ -467,7 +495,7 @@ class Flow:
 
     def _flood(self, cell: Cell, mask: int) -> None:
         for part in list(walk_cell(cell)):
-            self._mark(part, written=True)
+            self._mark(part, written=True, resized=True)
             if isinstance(part.type, Mem):
                 for f, t in enumerate(part.type.fields):
                     if not is_ref(t) and t != BOOL:
@@ -478,6 +506,8 @@ class Flow:
 
 class Influence:
     """The influence inside and between the functions of a program (as it is now: make a new one after changes)."""
+
+    flow_class: type[Flow] = Flow
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -511,7 +541,7 @@ class Influence:
         group = self._group(name)
         self._active += group
         for member in group:
-            self._flows[member] = Flow(self, self.program.functions[member])
+            self._flows[member] = self.flow_class(self, self.program.functions[member])
         grew = len(group) > 1 or name in self._callees(name)
         while grew:
             grew = False

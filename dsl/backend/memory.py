@@ -154,7 +154,8 @@ full:
   ret ptr null
 }
 
-; room for at least one more record in %m; false: no memory, or memory that cannot grow
+; room for at least one more record in %m; false: no memory, or memory that cannot grow. Records that are not in the
+; arena (Python's: their capacity is 0) move into it
 define internal i1 @dfl.grow(ptr %ctx, ptr %m, i64 %size) noinline cold nounwind {
   %pdata = getelementptr i8, ptr %m, i64 {header.DATA}
   %plength = getelementptr i8, ptr %m, i64 {header.LENGTH}
@@ -165,7 +166,8 @@ define internal i1 @dfl.grow(ptr %ctx, ptr %m, i64 %size) noinline cold nounwind
   %fixed = icmp slt i64 %capacity, 0
   br i1 %fixed, label %full, label %growable
 growable:
-  %double = shl i64 %capacity, 1
+  %reached = call i64 @llvm.umax.i64(i64 %capacity, i64 %length)
+  %double = shl i64 %reached, 1
   %few = icmp ult i64 %double, 8
   %more = select i1 %few, i64 8, i64 %double
   %product = mul i64 %more, %size

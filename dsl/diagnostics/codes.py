@@ -88,6 +88,8 @@ CODES: dict[str, Code] = _table(
     Code("E0601", "ArgumentError", "a file cannot be read"),
     Code("E0602", "TypeError", "a Python value has no counterpart in the language"),
     Code("E0603", "ArgumentError", "a file is not UTF-8 text"),
+    Code("E0604", "ArgumentError", "a function changes an array that cannot be changed"),
+    Code("E0605", "ArgumentError", "arrays overlap, and a function changes one of them"),
     # ------------------------------------------------------------ E09 not yet supported
     Code("E0901", "ArgumentError", "this part of the language is not supported yet"),
 )

@@ -699,6 +699,43 @@ PAGES: dict[str, Page] = {
         """,
         python=True,
     ),
+    "E0604": _page(
+        """
+            A function writes into an array argument, and the caller would not see it: the array is read-only, or its
+            elements had to be converted to a copy first. Nothing has run. Derivatives leave their arguments as
+            they were and take any array.
+        """,
+        """
+            import numpy
+            m = dsl.loads("first!(v) = (v[1] = 0.0; v)")
+            m["first!"](numpy.array([1, 2, 3], "int32"))
+        """,
+        """
+            import numpy
+            m = dsl.loads("first!(v) = (v[1] = 0.0; v)")
+            m["first!"](numpy.array([1.0, 2.0, 3.0]))
+        """,
+        python=True,
+    ),
+    "E0605": _page(
+        """
+            Two arrays among the arguments have memory in common, and the function writes into one of them. What it
+            would read from the other one would depend on the order of its statements. Hand over a copy.
+        """,
+        """
+            import numpy
+            m = dsl.loads("shift!(v, w) = (v[1] = w[1]; v)")
+            x = numpy.zeros(4)
+            m["shift!"](x[1:], x[:-1])
+        """,
+        """
+            import numpy
+            m = dsl.loads("shift!(v, w) = (v[1] = w[1]; v)")
+            x = numpy.zeros(4)
+            m["shift!"](x[1:], x[:-1].copy())
+        """,
+        python=True,
+    ),
     # ------------------------------------------------------------ E09 not yet supported
     "E0901": _page(
         """

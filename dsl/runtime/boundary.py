@@ -1,8 +1,9 @@
 """The call of native code from Python, through ctypes.
 
 A `Boundary` takes leaf values and gives leaf values. Each call has a context of its own, so that calls may overlap, in
-threads and by printing that calls back. Memory that Python knows as `Memory` is copied in before the call and written
-back after it, identity kept; an `obj` that comes out keeps the call's memory alive and can be passed in again.
+threads and by printing that calls back. Memory in Python that is `Flat` is used where it lies, and its new contents are
+taken over where native code has let it grow; any other `Memory` is copied in before the call and written back after it.
+Identity is kept. An `obj` that comes out keeps the call's memory alive and can be passed in again.
 What native code reports as a failure is raised as the `DslError` of the site that failed.
 """
 
@@ -26,6 +27,7 @@ from dsl.backend.memory import FIRST_CHUNK
 from dsl.diagnostics import DslError, error
 from dsl.interp import Memory
 from dsl.ir.message import message
+from dsl.runtime.buffers import Buffer, Flat, copied_from
 from dsl.runtime.stack import lowest_address
 from dsl.types import BOOL, F32, F64, I64, LeafType, Mem, Obj, is_ref
 
@@ -189,6 +191,7 @@ class Copies:
         self._known: dict[int, tuple[Memory, Mem]] = {}    # by address
         self._addresses: dict[int, int] = {}               # by identity of the Memory
         self._contents: dict[int, bytes] = {}              # what was copied in, by address
+        self._flat: dict[int, tuple[Flat, Any, int]] = {}  # what is used in place: its header and where it was
         self._unfilled: list[int] = []
         self._unread: list[int] = []
 
@@ -196,6 +199,8 @@ class Copies:
     def enter(self, value: Any, type: LeafType) -> Any:
         """A leaf as native code takes it; its contents follow with `fill`."""
         if isinstance(type, Mem):
+            if isinstance(value, Flat):
+                return self._lend(value)
             return self._place(value, type) if value is not None else 0
         if isinstance(type, Obj):
             if value is None:
@@ -204,6 +209,22 @@ class Copies:
                 self._chunks.keeps.append(value.chunks)
             return value.address
         return value
+
+    def _lend(self, memory: Flat) -> int:
+        """A header for memory where it lies. Without capacity it is moved when it grows; with one below 0 it cannot."""
+        if id(memory) not in self._addresses:
+            data = memory.records()  # kept alive below
+            address = memory.address
+            header = (ctypes.c_int64 * len(Header))(address, memory.length, 0 if memory.growable else -1)
+            here = ctypes.addressof(header)
+            if isinstance(memory, Buffer):
+                memory.fresh = False
+            if self._chunks is not None:  # an `obj` may refer to it
+                self._chunks.keeps.append((header, memory, data))
+            self._addresses[id(memory)] = here
+            self._known[here] = (memory, Mem(memory.fields))
+            self._flat[here] = (memory, header, address)
+        return self._addresses[id(memory)]
 
     def _place(self, memory: Memory, type: Mem) -> int:
         if id(memory) not in self._addresses:
@@ -242,12 +263,24 @@ class Copies:
 
     def _found(self, address: int, type: Mem) -> Memory:
         if address not in self._known:
-            self._known[address] = (Memory([]), type)
-            self._unread.append(address)
+            self._known[address] = (self._made(address, type), type)
         return self._known[address][0]
+
+    def _made(self, address: int, type: Mem) -> Memory:
+        """The memory for what native code has made: its bytes, if it is a longer run of plain records."""
+        length = _word(address, Header.LENGTH)
+        if length != 1 and type.fields and not any(is_ref(f) for f in type.fields):
+            data = copied_from(_word(address, Header.DATA), type.fields, length)
+            return Buffer(type.fields, data, length, fresh=True)
+        self._unread.append(address)
+        return Memory([])
 
     def write_back(self) -> None:
         """Bring every Memory to the contents that native code has left."""
+        for flat, header, address in self._flat.values():
+            data, length = header[Header.DATA], header[Header.LENGTH]
+            if isinstance(flat, Buffer) and (data != address or length != flat.length):
+                flat.replace(data, length)
         self._unread.extend(self._contents)
         while self._unread:
             address = self._unread.pop()

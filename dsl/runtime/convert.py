@@ -3,12 +3,13 @@
 Guarantees: nothing is narrowed, rounded or reshaped without being asked (an int that does not fit into 64 bits is an
 error); what the language has by reference (mutable structs, `Ref`) stays one object: Python's object and every other
 reference see the same fields. A dict is copied in; `write_back` brings the caller's dict to what the call made of it.
-NumPy is looked at only where a value of its types comes in, and imported only where an array goes out.
+NumPy (`runtime.arrays`) is looked at only where a value of its types comes in, imported only where an array goes out.
 """
 
 from __future__ import annotations
 
 import math
+from array import array as packed_array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -16,7 +17,9 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from dsl.diagnostics import DslError, error
 from dsl.interp import Memory
 from dsl.ops.evaluation import round_to_f32
-from dsl.runtime.shape import fields_of, make
+from dsl.runtime.arrays import array_from, array_leaves, as_array, dtype_of, is_complex, type_of_array
+from dsl.runtime.buffers import Buffer
+from dsl.runtime.shape import Items, fields_of, make
 from dsl.runtime.text import joined
 from dsl.runtime.values import Record, String, find_name
 from dsl.types import (
@@ -27,6 +30,8 @@ from dsl.types import (
     NOTHING,
     STRING,
     SYMBOL,
+    AdjointType,
+    ArrayType,
     FnType,
     Irrational,
     LangType,
@@ -51,7 +56,6 @@ from dsl.types import (
 __all__ = ["FunctionLike", "Record", "Ref", "String", "Struct", "from_leaves", "to_leaves", "type_of", "write_back"]
 
 Wrap: TypeAlias = Callable[[LangType, Sequence[Any]], Any]
-_DTYPES: dict[LangType, str] = {FLOAT64: "float64", FLOAT32: "float32", INT64: "int64", BOOLEAN: "bool"}
 _IRRATIONALS = {"π": math.pi, "ℯ": math.e}
 
 
@@ -74,8 +78,9 @@ class FunctionValue:
 # ---------------------------------------------------------------- types of Python values
 
 
-def type_of(value: Any, name: str = "an argument") -> LangType:
-    """The type of a Python value in the language; `name` is what an error message calls the value."""
+def type_of(value: Any, name: str = "an argument", complex_type: LangType | None = None) -> LangType:
+    """The type of a Python value in the language; `name` is what an error message calls the value, `complex_type` the
+    type of complex numbers."""
     match value:
         case bool():
             return BOOLEAN
@@ -92,18 +97,23 @@ def type_of(value: Any, name: str = "an argument") -> LangType:
         case Struct() | Ref():
             return value._type
         case tuple():
-            items = tuple(type_of(v, name) for v in value)
+            items = tuple(type_of(v, name, complex_type) for v in value)
             names = getattr(value, "_fields", None)
             return TupleType(items) if names is None else NamedTupleType(tuple(names), items)
         case dict():
             return StaticDictType(
-                tuple(_key(k, name) for k in value), tuple(type_of(v, name) for v in value.values())
+                tuple(_key(k, name) for k in value), tuple(type_of(v, name, complex_type) for v in value.values())
             )
         case range():
             return RangeType(INT64)
+        case list():
+            return VectorType(_item_type(value, name, complex_type))
+    array = as_array(value)
+    if array is not None:
+        return type_of_array(array, name, complex_type)
     if isinstance(value, FunctionLike) and isinstance(value.type, FnType | VariantType | TypeValue):
         return value.type
-    return _numpy_type(value, name)
+    return _number_type(value, name, complex_type)
 
 
 def _key(key: Any, name: str) -> str | int | StringLit:
@@ -117,38 +127,88 @@ def _key(key: Any, name: str) -> str | int | StringLit:
     )  # fmt: skip
 
 
-def _numpy_type(value: Any, name: str) -> LangType:
-    """The type of a NumPy scalar or array without dimensions, by its `dtype`; anything else is an error."""
+def _number_type(value: Any, name: str, complex_type: LangType | None) -> LangType:
+    """The type of a complex number or a NumPy scalar; anything else is an error."""
     kind = getattr(getattr(value, "dtype", None), "kind", "")
-    if kind and getattr(value, "shape", None) == ():
-        if kind == "b":
-            return BOOLEAN
-        if kind in "iu":
-            return INT64
-        if kind == "f" and value.dtype.itemsize <= 8:
-            return FLOAT32 if value.dtype.itemsize == 4 else FLOAT64
+    if isinstance(value, complex) or kind == "c":
+        if complex_type is not None:
+            return complex_type
+    elif kind == "b":
+        return BOOLEAN
+    elif kind in ("i", "u"):
+        return INT64
+    elif kind == "f" and value.dtype.itemsize <= 8:
+        return FLOAT32 if value.dtype.itemsize == 4 else FLOAT64
     raise _refusal(value, name)
 
 
 def _refusal(value: Any, name: str) -> DslError:
-    if isinstance(value, list) or hasattr(value, "__array__"):
-        return error(
-            "E0901", f"{name} is an array ({type(value).__name__}), and arrays are not supported yet",
-            hint="hand over numbers, tuples, records or dicts",
-        )  # fmt: skip
-    if isinstance(value, complex):
-        return error("E0901", f"{name} is a complex number, and these are not supported yet")
+    sparse = hasattr(value, "toarray")
     return error(
         "E0602", f"{name} is a Python {type(value).__name__}, which has no counterpart in the language",
-        hint="numbers, bools, None, str (symbols), dsl.String, tuples, dicts, structs and functions have one",
+        hint="a sparse matrix becomes an array by x.toarray()" if sparse else
+        "numbers, bools, None, str (symbols), dsl.String, tuples, dicts, lists, arrays, structs and functions have one",
     )  # fmt: skip
+
+
+# What lists of numbers become, by the Python types in them; an empty one is taken for numbers, too.
+_LISTS: dict[frozenset[type], LangType] = {
+    frozenset(): FLOAT64, frozenset({float}): FLOAT64, frozenset({float, int}): FLOAT64, frozenset({int}): INT64,
+    frozenset({bool}): BOOLEAN,
+}  # fmt: skip
+
+
+def _item_type(items: list[Any], name: str, complex_type: LangType | None) -> LangType:
+    """The element type of a list: the one type that all its items have, or can be given without loss."""
+    found = _LISTS.get(frozenset(map(type, items)))
+    if found is not None:
+        return found
+    found = type_of(items[0], f"item 0 of {name}", complex_type)
+    for k, item in enumerate(items[1:], 1):
+        other = type_of(item, f"item {k} of {name}", complex_type)
+        common = _joined(found, other)
+        if common is None:
+            raise error("E0602", f"{name} is a list of different types: {found}, and item {k} is of type {other}",
+                        hint="the items of a list have one type; a tuple may have several")  # fmt: skip
+        found = common
+    return found
+
+
+_WIDTHS = (INT64, FLOAT32, FLOAT64)
+
+
+def _joined(a: LangType, b: LangType) -> LangType | None:
+    """The type that holds the values of two types, None where there is none."""
+    if a == b:
+        return a
+    if a in _WIDTHS and b in _WIDTHS:
+        return max(a, b, key=_WIDTHS.index)
+    if NOTHING in (a, b):
+        other = b if a == NOTHING else a
+        return other if isinstance(other, OptionalType) else OptionalType(other)
+    match a, b:
+        case OptionalType(), _:
+            inner = _joined(a.item, b.item if isinstance(b, OptionalType) else b)
+            return None if inner is None else OptionalType(inner)
+        case _, OptionalType():
+            return _joined(b, a)
+        case VectorType(), VectorType():
+            inner = _joined(a.item, b.item)
+            return None if inner is None else VectorType(inner)
+        case TupleType(), TupleType() if len(a.items) == len(b.items):
+            items = [_joined(x, y) for x, y in zip(a.items, b.items, strict=True)]
+            return None if None in items else TupleType(tuple(i for i in items if i is not None))
+        case VectorType() | ArrayType(), VectorType() | ArrayType():
+            ranks = [1 if isinstance(t, VectorType) else t.rank for t in (a, b)]
+            return ArrayType(a.item, ranks[0], "S") if a.item == b.item and ranks[0] == ranks[1] else None
+    return None
 
 
 # ---------------------------------------------------------------- from Python
 
 
-def to_leaves(value: Any, type: LangType) -> list[Any]:
-    """The leaves of a Python value that has, or is to have, a type of the language."""
+def to_leaves(value: Any, type: LangType, name: str = "an argument") -> list[Any]:
+    """The leaves of a Python value that has, or is to have, a type of the language; `name` as in `type_of`."""
     match type:
         case Prim():
             return _number(value, type)
@@ -157,13 +217,15 @@ def to_leaves(value: Any, type: LangType) -> list[Any]:
         case OptionalType():
             if value is None:
                 return [False, *zeros(type.item)]
-            return [True, *to_leaves(value, type.item)]
+            return [True, *to_leaves(value, type.item, name)]
         case TupleType():
-            return _leaves_of_each(_items(value, len(type.items), type), type.items)
+            return _leaves_of_each(_items(value, len(type.items), type), type.items, name)
         case NamedTupleType():
-            return _leaves_of_each(_named(value, type.names, type), type.items)
-        case StructType() | RefType() | VectorType() | StaticDictType():
-            return _composite(value, type)
+            return _leaves_of_each(_named(value, type.names, type), type.items, name)
+        case StructType() | RefType() | StaticDictType():
+            return _composite(value, type, name)
+        case VectorType() | ArrayType():
+            return _array(value, type, name)
         case RangeType():
             return [value.start, value.step, len(value)]
     if leaves(type):
@@ -176,8 +238,8 @@ def zeros(type: LangType) -> list[Any]:
     return [{"f64": 0.0, "f32": 0.0, "i64": 0, "bool": False}.get(str(leaf)) for leaf in leaves(type)]
 
 
-def _leaves_of_each(values: Sequence[Any], types: Sequence[LangType]) -> list[Any]:
-    return [leaf for value, t in zip(values, types, strict=True) for leaf in to_leaves(value, t)]
+def _leaves_of_each(values: Sequence[Any], types: Sequence[LangType], name: str = "an argument") -> list[Any]:
+    return [leaf for value, t in zip(values, types, strict=True) for leaf in to_leaves(value, t, name)]
 
 
 def _number(value: Any, type: Prim) -> list[Any]:
@@ -227,20 +289,51 @@ def _named(value: Any, names: Sequence[str], type: LangType) -> list[Any]:
     return [items[k] for k in places]
 
 
-def _composite(value: Any, type: StructType | RefType | VectorType | StaticDictType) -> list[Any]:
+def _composite(value: Any, type: StructType | RefType | StaticDictType, name: str) -> list[Any]:
     memory = getattr(value, "_memory", None)
     if memory is not None and leaves(value._type) == leaves(type):
         return [memory]
     match type:
         case StructType():
-            record = _leaves_of_each(_named(value, type.names, type), type.items)
+            if is_complex(type) and not isinstance(value, Struct):
+                return _complex(value, type)
+            record = _leaves_of_each(_named(value, type.names, type), type.items, name)
             return [Memory([record])] if type.mutable else record
         case RefType():
-            return [Memory([to_leaves(value, type.item)])]
-        case VectorType():
-            return [Memory([to_leaves(v, type.item) for v in value])]
+            return [Memory([to_leaves(value, type.item, name)])]
         case StaticDictType():
-            return [Memory([_leaves_of_each(list(value.values()), type.items)])]
+            return [Memory([_leaves_of_each(list(value.values()), type.items, name)])]
+
+
+def _complex(value: Any, type: LangType) -> list[Any]:
+    try:
+        number = complex(value)
+    except (TypeError, ValueError, OverflowError) as e:
+        raise error("E0602", f"{value!r} is no {type}") from e
+    return [number.real, number.imag]
+
+
+# The code of `array.array` for lists of numbers; of a Bool the bytes are made of.
+_PACKED: dict[LangType, Callable[[Any], Any]] = {
+    FLOAT64: lambda items: packed_array("d", items), FLOAT32: lambda items: packed_array("f", items),
+    INT64: lambda items: packed_array("q", items), BOOLEAN: lambda items: bytearray(map((False, True).index, items)),
+}  # fmt: skip
+
+
+def _array(value: Any, type: VectorType | ArrayType, name: str) -> list[Any]:
+    """An array where it lies, or a list, copied."""
+    array = as_array(value)
+    if array is not None:
+        return array_leaves(value, array, type, name)
+    if isinstance(type, ArrayType) or not isinstance(value, list | tuple | range):
+        raise error("E0602", f"{name}, a Python {value.__class__.__name__}, is no {type}",
+                    hint="numpy.array(…) makes an array of nested lists")  # fmt: skip
+    if type.item in _PACKED:
+        try:
+            return [Buffer(leaves(type.item), _PACKED[type.item](value), len(value))]
+        except (TypeError, ValueError, OverflowError):  # what does not fit is named below, by itself
+            pass
+    return [Memory([to_leaves(v, type.item, f"item {k} of {name}") for k, v in enumerate(value)])]
 
 
 def write_back(value: Any, type: LangType, values: Sequence[Any], wrap: Wrap | None = None) -> None:
@@ -263,16 +356,18 @@ def write_back(value: Any, type: LangType, values: Sequence[Any], wrap: Wrap | N
 # ---------------------------------------------------------------- to Python
 
 
-def from_leaves(values: Sequence[Any], type: LangType, wrap: Wrap | None = None) -> Any:
-    """The Python value of leaves. `wrap` makes Python's object for a function, given its type and leaves."""
-    return make(values, type, _ToPython(wrap or FunctionValue))
+def from_leaves(values: Sequence[Any], type: LangType, wrap: Wrap | None = None, own: bool = False) -> Any:
+    """The Python value of leaves. `wrap` makes Python's object for a function, given its type and leaves; `own`: nobody
+    else has the arrays that the call has just made, so they need not be copied."""
+    return make(values, type, _ToPython(wrap or FunctionValue, own))
 
 
 class _ToPython:
     """A `Maker` of Python values."""
 
-    def __init__(self, wrap: Wrap) -> None:
+    def __init__(self, wrap: Wrap, own: bool) -> None:
         self.wrap = wrap
+        self.own = own
 
     def atom(self, type: LangType, leaf: Any) -> Any:
         match type:
@@ -301,6 +396,8 @@ class _ToPython:
         return Record(type.names, items)
 
     def struct(self, type: StructType, items: Sequence[Any], memory: Memory | None) -> Any:
+        if is_complex(type):
+            return complex(*items)
         made = object.__new__(struct_class(type))
         object.__setattr__(made, "_items", tuple(items))
         object.__setattr__(made, "_memory", memory)
@@ -310,13 +407,11 @@ class _ToPython:
     def ref(self, type: RefType, item: Any, memory: Memory) -> Any:
         return Ref(type, memory, self.wrap)
 
-    def vector(self, type: VectorType, items: Sequence[Any]) -> Any:
-        dtype = _DTYPES.get(type.item)
-        if dtype is None:
-            return list(items)
-        import numpy
-
-        return numpy.array(items, dtype)
+    def array(self, type: LangType, values: Sequence[Any], items: Items[Any]) -> Any:
+        """An ndarray of numbers; a list (a matrix: of its rows) of anything else."""
+        item = type.vector.item if isinstance(type, AdjointType) else type.item  # type: ignore[union-attr]
+        dtype = dtype_of(item)
+        return items.nested() if dtype is None else array_from(values, type, dtype, self.own)
 
     def dict(self, keys: Sequence[Any], values: Sequence[Any], memory: Memory) -> Any:
         return dict(zip(keys, values, strict=True))

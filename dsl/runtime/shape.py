@@ -6,11 +6,15 @@ A `Maker` says what to make of each kind of value, given what has been made of i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from dsl.interp import Memory
+from dsl.runtime.arrays import place_of
+from dsl.runtime.buffers import unpacked
 from dsl.types import (
     INT64,
+    AdjointType,
+    ArrayType,
     DictType,
     FnType,
     IterType,
@@ -52,7 +56,8 @@ class Maker(Protocol[T]):
 
     def ref(self, type: RefType, item: T, memory: Memory) -> T: ...
 
-    def vector(self, type: VectorType, items: Sequence[T]) -> T: ...
+    def array(self, type: LangType, values: Sequence[Any], items: Items[T]) -> T:
+        """A vector, an array of any layout, or a row (`v'`), given by its leaves; `items` makes its elements."""
 
     def dict(self, keys: Sequence[T], values: Sequence[T], memory: Memory) -> T: ...
 
@@ -60,6 +65,31 @@ class Maker(Protocol[T]):
 
     def missing(self, type: LangType) -> T:
         """A reference to nothing: a part of a value that is not in use."""
+
+
+class Items(Generic[T]):
+    """The elements of an array, each made when it is asked for."""
+
+    def __init__(self, type: LangType, values: Sequence[Any], maker: Maker[T]) -> None:
+        self.place = place_of(type, values)
+        self.sizes = self.place.sizes
+        self._item = type.vector.item if isinstance(type, AdjointType) else type.item  # type: ignore[union-attr]
+        self._memory = values[0]
+        self._rows: list[list[Any]] | None = None
+        self._maker = maker
+
+    def at(self, indices: Sequence[int]) -> T:
+        """An element, by indices from 0 on."""
+        if self._rows is None:
+            self._rows = list(unpacked(self._memory))
+        at = self.place.offset + sum(i * s for i, s in zip(indices, self.place.strides, strict=True))
+        return make(self._rows[at], self._item, self._maker)
+
+    def nested(self, indices: tuple[int, ...] = ()) -> Any:
+        """All elements, as lists of lists: a matrix is a list of its rows."""
+        if len(indices) == len(self.sizes):
+            return self.at(indices)
+        return [self.nested((*indices, k)) for k in range(self.sizes[len(indices)])]
 
 
 def make(values: Sequence[Any], type: LangType, maker: Maker[T]) -> T:
@@ -88,7 +118,10 @@ def _make(source: Iterator[Any], type: LangType, maker: Maker[T]) -> T:
             return maker.range(type, next(source), next(source), next(source))
         case DictType():
             return _dictionary(source, type, maker)
-        case StructType() | RefType() | VectorType() | StaticDictType():
+        case VectorType() | ArrayType() | AdjointType():
+            parts = _take(source, type)
+            return maker.missing(type) if parts[0] is None else maker.array(type, parts, Items(type, parts, maker))
+        case StructType() | RefType() | StaticDictType():
             memory = next(source)
             return maker.missing(type) if memory is None else _referred(memory, type, maker)
     return maker.atom(type, next(source) if leaves(type) else None)
@@ -105,8 +138,6 @@ def _each(source: Iterator[Any], types: Sequence[LangType], maker: Maker[T]) -> 
 def _referred(memory: Memory, type: LangType, maker: Maker[T]) -> T:
     """What is behind a reference."""
     match type:
-        case VectorType():
-            return maker.vector(type, [make(row, type.item, maker) for row in memory.rows])
         case RefType():
             return maker.ref(type, make(memory.rows[0], type.item, maker), memory)
         case StructType():
@@ -128,8 +159,9 @@ def _dictionary(source: Iterator[Any], type: DictType, maker: Maker[T]) -> T:
     if entries is None:
         return maker.missing(type)
     split = len(leaves(type.key))
-    keys = [make(row[:split], type.key, maker) for row in entries.rows]
-    values = [make(row[split:], type.value, maker) for row in entries.rows]
+    rows = list(unpacked(entries))
+    keys = [make(row[:split], type.key, maker) for row in rows]
+    values = [make(row[split:], type.value, maker) for row in rows]
     return maker.dict(keys, values, entries)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from dsl.diagnostics.format import show_float
 from dsl.interp import Memory
 from dsl.runtime.convert import to_leaves
-from dsl.runtime.shape import make
+from dsl.runtime.shape import Items, make
 from dsl.runtime.text import Text, joined
 from dsl.types import (
     STRING,
@@ -24,7 +24,6 @@ from dsl.types import (
     StructType,
     SymbolLit,
     TypeValue,
-    VectorType,
     interned,
 )
 
@@ -34,14 +33,15 @@ def show(value: Any, type: LangType) -> str:
     return show_leaves(to_leaves(value, type), type)
 
 
-def show_leaves(leaves: Sequence[Any], type: LangType) -> str:
-    """A value, given by its leaves: `36`, `((x = 1.0, y = nothing),)`, `Point(1.0, 2.0)`, `Dict(:a => 1.0)`."""
-    return make(leaves, type, Text())
+def show_leaves(leaves: Sequence[Any], type: LangType, most: int | None = None) -> str:
+    """A value, given by its leaves: `36`, `((x = 1.0, y = nothing),)`, `Point(1.0, 2.0)`, `[1.0 2.0; 3.0 4.0]`. Of an
+    array of more than `most` elements (None: any) only the beginning and the end are shown."""
+    return make(leaves, type, Text(most))
 
 
 def to_json(leaves: Sequence[Any], type: LangType) -> Any:
-    """What `json.dumps` takes: `null` for nothing, "NaN", "Inf" and "-Inf" for these, lists for tuples and vectors,
-    objects for structs, named tuples and Dicts, whose symbol keys are written ":a"."""
+    """What `json.dumps` takes: `null` for nothing, "NaN", "Inf" and "-Inf" for these, lists for tuples and arrays
+    (a matrix is a list of its rows), objects for structs, named tuples and Dicts. Symbol keys are written ":a"."""
     return make(leaves, type, _Json())
 
 
@@ -84,8 +84,8 @@ class _Json:
     def ref(self, type: RefType, item: Any, memory: Memory) -> Any:
         return item
 
-    def vector(self, type: VectorType, items: Sequence[Any]) -> Any:
-        return list(items)
+    def array(self, type: LangType, values: Sequence[Any], items: Items[Any]) -> Any:
+        return items.nested()
 
     def dict(self, keys: Sequence[Any], values: Sequence[Any], memory: Memory) -> Any:
         return {str(k): v for k, v in zip(keys, values, strict=True)}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dsl.diagnostics.format import quote, show_bool, show_float, show_float32, show_int
 from dsl.interp import Memory
-from dsl.runtime.shape import make
+from dsl.runtime.arrays import is_complex
+from dsl.runtime.shape import Items, make
 from dsl.types import (
     BOOLEAN,
     FLOAT32,
@@ -15,6 +16,7 @@ from dsl.types import (
     INT64,
     STRING,
     SYMBOL,
+    AdjointType,
     FnType,
     Irrational,
     LangType,
@@ -26,13 +28,21 @@ from dsl.types import (
     StructType,
     SymbolLit,
     TypeValue,
-    VectorType,
     interned,
 )
 
 _NUMBERS: dict[LangType, Any] = {
     FLOAT64: show_float, FLOAT32: show_float32, INT64: show_int, BOOLEAN: show_bool,
 }  # fmt: skip
+
+
+def _short_float32(x: float) -> str:
+    text = show_float32(x)
+    return text[:-2] if text.endswith(("Inf32", "NaN32")) else text.removesuffix("f0").replace("f", "e")
+
+
+# Numbers that are written in another way as elements of an array, which names their type.
+_SHORT: dict[LangType, Callable[[Any], str]] = {FLOAT32: _short_float32, BOOLEAN: lambda x: show_int(int(x))}
 
 
 def joined(parts: Sequence[tuple[LangType, Sequence[Any]]]) -> str:
@@ -57,7 +67,11 @@ def _listed(items: Sequence[str]) -> str:
 
 
 class Text:
-    """A `Maker` of texts."""
+    """A `Maker` of texts. Of an array with more than `most` elements (None: any) only the beginning and the end of
+    each of its directions are shown."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
 
     def atom(self, type: LangType, leaf: Any) -> str:
         match type:
@@ -88,13 +102,23 @@ class Text:
         return _listed([f"{n} = {i}" for n, i in zip(type.names, items, strict=True)]) if items else "NamedTuple()"
 
     def struct(self, type: StructType, items: Sequence[str], memory: Memory | None) -> str:
+        if is_complex(type):
+            real, imaginary = items
+            return f"{real} - {imaginary[1:]}im" if imaginary.startswith("-") else f"{real} + {imaginary}im"
         return f"{type.name}({', '.join(items)})"
 
     def ref(self, type: RefType, item: str, memory: Memory) -> str:
         return f"Ref({item})"
 
-    def vector(self, type: VectorType, items: Sequence[str]) -> str:
-        return f"[{', '.join(items)}]" if items else f"{type.item}[]"
+    def array(self, type: LangType, values: Sequence[Any], items: Items[str]) -> str:
+        """`[1.0, 2.0]`, `[1.0 2.0; 3.0 4.0]`, `[1 2;;; 3 4]`, `Bool[1, 0]`, `Float64[]`."""
+        item = type.vector.item if isinstance(type, AdjointType) else type.item  # type: ignore[union-attr]
+        sizes, short = items.sizes, _SHORT.get(item)
+        if 0 in sizes:
+            return f"{item}[]" if len(sizes) == 1 else f"{_full_name(item, len(sizes))}(undef, {_plain(sizes)})"
+        if short is None:
+            return f"[{_listing(items.at, sizes, self.most)}]"
+        return f"{item}[{_listing(Items(type, values, _Elements(short)).at, sizes, self.most)}]"
 
     def dict(self, keys: Sequence[str], values: Sequence[str], memory: Memory) -> str:
         return f"Dict({', '.join(f'{k} => {v}' for k, v in zip(keys, values, strict=True))})"
@@ -113,3 +137,58 @@ def _symbol(name: str) -> str:
     return f":{name}" if name.isidentifier() or not any(c.isspace() or c in '"()[]{},;' for c in name) else (
         f"Symbol({quote(name)})"
     )
+
+
+# ---------------------------------------------------------------- arrays
+
+
+class _Elements(Text):
+    """Texts of numbers in the way of `_SHORT`."""
+
+    def __init__(self, number: Callable[[Any], str]) -> None:
+        super().__init__()
+        self.number = number
+
+    def atom(self, type: LangType, leaf: Any) -> str:
+        return self.number(leaf)
+
+
+def _full_name(item: LangType, rank: int) -> str:
+    return f"Matrix{{{item}}}" if rank == 2 else f"Array{{{item}, {rank}}}"
+
+
+def _plain(sizes: Sequence[int]) -> str:
+    return ", ".join(map(str, sizes))
+
+
+def _listing(at: Callable[[Sequence[int]], str], sizes: Sequence[int], most: int | None) -> str:
+    """The elements with their separators: `, ` in a vector; blanks in rows, `; ` between rows, `;;; ` and so on between
+    what is of a higher rank. Where the last size is 1, its separator stands at the end."""
+    rank, count = len(sizes), 1
+    for n in sizes:
+        count *= n
+    limit = None if most is None or count <= most else max(4, int(most ** (1 / rank)))
+    if rank == 1:
+        return ", ".join("…" if k is None else at((k,)) for k in _shown(sizes[0], limit))
+
+    def block(behind: tuple[int, ...]) -> str:
+        free = rank - len(behind)
+        if free == 2:
+            return "; ".join("⋮" if i is None else row(i, behind) for i in _shown(sizes[0], limit))
+        parts = ["…" if k is None else block((k, *behind)) for k in _shown(sizes[free - 1], limit)]
+        return f"{';' * free} ".join(parts)
+
+    def row(i: int, behind: tuple[int, ...]) -> str:
+        return " ".join("…" if j is None else at((i, j, *behind)) for j in _shown(sizes[1], limit))
+
+    return block(()) + ";" * rank * (sizes[-1] == 1)
+
+
+def _shown(n: int, limit: int | None) -> Iterator[int | None]:
+    """Indices of the elements to show, None where some are left out."""
+    if limit is None or n <= limit:
+        yield from range(n)
+    else:
+        yield from range((limit + 1) // 2)
+        yield None
+        yield from range(n - limit // 2, n)

@@ -1,0 +1,180 @@
+"""Arrays of a caller during a call: who may change them, and what is done about it.
+
+`Access` says of the memory that a function's parameters lead to what a call may change for its caller (`changed`), and
+what compiled code may write in passing (`touched`: a derivative call writes what its function writes, and restores
+it). Arrays that are changed must be writable, be the caller's own memory (no converted copy) and overlap no other
+argument: anything else is an error before the call begins. Arrays that are only touched are replaced by copies, so
+that a read-only array, or one that other threads read, can be differentiated at. All others are used as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dsl.analysis.influence import Cell, Flow, Influence, Path
+from dsl.diagnostics import DslError, error
+from dsl.interp import Memory
+from dsl.ir.core import Op, Program
+from dsl.runtime.buffers import Flat, Lent
+from dsl.types import LeafType, Mem, is_ref
+
+MOST_WORK = 100_000  # steps to find out whether two strided arrays overlap
+
+
+@dataclass(frozen=True)
+class Access:
+    """Paths as those of `analysis.influence`: `(k,)` is the memory of parameter k, `(k, f)` that of field f of its
+    records."""
+
+    changed: frozenset[Path]
+    touched: frozenset[Path]
+
+    @staticmethod
+    def of(lowered: Program, final: Program, name: str) -> Access:
+        """The access of a function, given as it was lowered and as it is run."""
+        changed = _written(_WithoutDerivatives(lowered).flow(name))
+        return Access(changed, _written(Influence(final).flow(name)))
+
+
+def _written(flow: Flow) -> frozenset[Path]:
+    """The paths from the parameters to memory that may be written."""
+    found: set[Path] = set()
+
+    def visit(path: Path, type: LeafType, cell: Cell) -> None:
+        if not isinstance(type, Mem):
+            return
+        if cell.find().written:
+            found.add(path)
+        for f, t in enumerate(type.fields):
+            child = cell.find().children.get(f)
+            if child is not None:
+                visit((*path, f), t, child)
+
+    for k, p in enumerate(flow.fn.params):
+        if is_ref(p.type):
+            visit((k,), p.type, flow.cell(p))
+    return frozenset(found)
+
+
+class _PrimalFlow(Flow):
+    """A flow in which derivatives write nothing that they are given: they leave their arguments as they were."""
+
+    def _derive(self, op: Op, stack: list[Op]) -> None:
+        """What comes out may be what went in: primal results primal arguments, shadows shadows."""
+        fn = self.owner.program.functions[op.attrs["fn"]]
+        first_shadow, first_tangent = len(fn.params), len(fn.results)
+        for k, r in enumerate(op.results):
+            of = op.args[:first_shadow] if k < first_tangent else op.args[first_shadow:]
+            for a in of:
+                if is_ref(r.type) and a.type == r.type:
+                    self._unify(self.cell(a), self.cell(r))
+
+    _op_jvp = _op_vjp = _op_vjp_fwd = _op_vjp_rev = _derive
+
+
+class _WithoutDerivatives(Influence):
+    flow_class = _PrimalFlow
+
+
+# ---------------------------------------------------------------- before and after a call
+
+
+@contextmanager
+def arrays_lent(
+    values: Sequence[Any], types: Sequence[LeafType], access: Callable[[], Access], function: str
+) -> Iterator[Sequence[Any]]:
+    """The leaves for a call of a function, whose arrays may be used while the context lasts."""
+    arrays = lent_in(values, types)
+    copies = admitted(arrays, access(), function) if arrays else {}
+    by = {k: copy for k, (_, copy) in copies.items()}
+    try:
+        yield replaced(values, types, by) if by else values
+    finally:
+        if by:  # what is reached through memory was replaced in place
+            replaced(values, types, {id(copy): lent for lent, copy in copies.values()})
+        for _, lent in arrays:
+            lent.settle()
+
+
+def lent_in(values: Sequence[Any], types: Sequence[LeafType]) -> list[tuple[Path, Lent]]:
+    """The callers' arrays among leaves and in all that they lead to."""
+    found: list[tuple[Path, Lent]] = []
+    for k, (value, type) in enumerate(zip(values, types, strict=False)):
+        if isinstance(type, Mem) and value is not None:
+            found += _lent((k,), value, type)
+    return found
+
+
+def _lent(path: Path, value: Memory, type: Mem) -> Iterator[tuple[Path, Lent]]:
+    if isinstance(value, Lent):
+        yield path, value
+    elif not isinstance(value, Flat):
+        references = [(f, t) for f, t in enumerate(type.fields) if isinstance(t, Mem)]
+        for row in value.rows if references else ():
+            for f, t in references:
+                if row[f] is not None:
+                    yield from _lent((*path, f), row[f], t)
+
+
+def admitted(
+    found: Sequence[tuple[Path, Lent]], access: Access, function: str
+) -> dict[int, tuple[Lent, Lent]]:
+    """The arrays that are touched, each with the copy to be used instead, by their identity. Raises where an array that
+    is changed cannot be."""
+    changed = [lent for path, lent in found if path in access.changed]
+    for lent in changed:
+        _must_be_changeable(lent, function)
+        for _, other in found:
+            if other is not lent and _overlap(lent, other):
+                raise error("E0605", f"{function} changes {lent.name}, whose memory overlaps that of {other.name}",
+                            hint="hand over a copy of one of them: x.copy()")  # fmt: skip
+    kept = {id(lent) for lent in changed}
+    return {id(lent): (lent, lent.private()) for path, lent in found if path in access.touched and id(lent) not in kept}
+
+
+def _must_be_changeable(lent: Lent, function: str) -> None:
+    array, reason = lent.array, ""
+    if lent.lost:
+        reason = f"which is {lent.lost}: the change would be lost"
+    elif not getattr(getattr(array, "flags", None), "writeable", True):
+        reason = "which is read-only"
+    if reason:
+        shape = getattr(lent.given, "shape", array.shape)
+        raise _unchangeable(f"{function} changes {lent.name}, an array of shape {shape}, {reason}", array.dtype)
+
+
+def _unchangeable(text: str, dtype: Any) -> DslError:
+    return error("E0604", text, hint=f"hand over an array that can be changed: numpy.array(x, {str(dtype)!r})")
+
+
+def _overlap(a: Lent, b: Lent) -> bool:
+    """Whether two arrays have an element in common; if that is too hard to find out, they count as overlapping."""
+    import numpy
+
+    if not numpy.may_share_memory(a.array, b.array):
+        return False
+    try:
+        return bool(numpy.shares_memory(a.array, b.array, max_work=MOST_WORK))  # type: ignore[arg-type]
+    except numpy.exceptions.TooHardError:
+        return True
+
+
+def replaced(values: Sequence[Any], types: Sequence[LeafType], by: Mapping[int, Lent]) -> list[Any]:
+    """The leaves with other memory instead of some, also inside what they lead to (there in place)."""
+    return [
+        _replaced(v, t, by) if isinstance(t, Mem) and v is not None else v for v, t in zip(values, types, strict=True)
+    ]
+
+
+def _replaced(value: Memory, type: Mem, by: Mapping[int, Lent]) -> Memory:
+    if isinstance(value, Flat):
+        return by.get(id(value), value)
+    references = [(f, t) for f, t in enumerate(type.fields) if isinstance(t, Mem)]
+    for row in value.rows if references else ():
+        for f, t in references:
+            if row[f] is not None:
+                row[f] = _replaced(row[f], t, by)
+    return value
