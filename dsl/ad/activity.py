@@ -24,12 +24,17 @@ class Pattern:
 
     reusable   the reverse may be run more than once: it leaves every shadow zero
     silent     the copy of the primal prints nothing (a second pass over the same program)
+    in_place   reverse mode: both sweeps are one function, so that what its body defines is at hand in both
+    settled    reverse mode, else: the reference parameters whose memory (and all that it leads to) nobody writes
+               between the end of the forward sweep and the reverse sweep
     """
 
     params: frozenset[int]
     results: frozenset[int] = frozenset()
     reusable: bool = False
     silent: bool = False
+    in_place: bool = False
+    settled: frozenset[int] = frozenset()
 
 
 def has_tangent(t: LeafType) -> bool:
@@ -188,6 +193,8 @@ class Activity:
                 return self.shadowed(op.args[0])
             case "new":
                 return self.pattern.reusable and self.shadowed(op.result)
+            case "kernel":
+                return any(self.shadowed(m) for m in op.args)
             case "call":
                 return any(self.active(r) or self.shadowed(r) for r in op.results) or any(
                     self.shadowed(a) for a in op.args
@@ -215,5 +222,5 @@ def root_pattern(fn: Function, influence: Influence, wrt: frozenset[int], reusab
         activity = Activity(fn, flow, Pattern(params), influence)
         more = params | {i for i, p in enumerate(fn.params) if activity.shadowed(p)}
         if more == params:
-            return Pattern(params, activity.shadowed_results(), reusable)
+            return Pattern(params, activity.shadowed_results(), reusable, in_place=not reusable)
         params = frozenset(more)

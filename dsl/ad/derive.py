@@ -17,18 +17,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dsl.ad.activity import Activity, Pattern
+from dsl.ad.activity import Activity, Pattern, has_tangent
 from dsl.ad.forward import Forward, returned_duals
 from dsl.ad.keep import Saver
 from dsl.ad.linear import is_linear
 from dsl.ad.plan import Construct, Key, Plan
 from dsl.ad.reverse import Backward
-from dsl.ad.shadows import Shadows
+from dsl.ad.settled import Settled
+from dsl.ad.shadows import Shadows, nested_types
+from dsl.ad.transpose import Transposer
 from dsl.analysis import Influence
 from dsl.diagnostics import error
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.ops import Builder
-from dsl.types import F32, F64, I64, LeafType, is_ref, tangent
+from dsl.types import F32, F64, I64, LeafType, Mem, is_ref, tangent
 
 
 def seeded(types: Sequence[LeafType]) -> list[int]:
@@ -101,6 +103,7 @@ class Deriver:
         self.influence = Influence(program)
         self._jvps: dict[tuple[str, Pattern], str] = {}
         self._pairs: dict[tuple[str, Pattern], Pair] = {}
+        self._settled: dict[Activity, Settled] = {}
         self._linear: dict[str, bool] = {}
         self._tape_values: dict[Forward, dict[Construct, Value]] = {}
 
@@ -109,9 +112,16 @@ class Deriver:
         self.influence = Influence(self.program)
         self._jvps.clear()
         self._pairs.clear()
+        self._settled.clear()
 
     def activity(self, fn: Function, pattern: Pattern) -> Activity:
         return Activity(fn, self.influence.flow(fn.name), pattern, self.influence)
+
+    def settled(self, activity: Activity) -> Settled:
+        """What stays as it is until the reverse sweep, for a function and pattern."""
+        if activity not in self._settled:
+            self._settled[activity] = Settled(activity.fn, activity.flow, activity.pattern, self.influence)
+        return self._settled[activity]
 
     def new_function(
         self, stem: str, params: Sequence[LeafType], results: Sequence[LeafType], of: Function
@@ -126,7 +136,11 @@ class Deriver:
             i for i, a in enumerate(op.args) if (activity.shadowed(a) if is_ref(a.type) else asks(a))
         )  # fmt: skip
         results = frozenset(k for k, r in enumerate(op.results) if activity.shadowed(r))
-        return Pattern(params, results, activity.pattern.reusable, activity.pattern.silent)
+        settled = self.settled(activity) if scalar == "active" else None  # forward mode does not ask
+        alone = frozenset(
+            i for i, a in enumerate(op.args) if settled is not None and is_ref(a.type) and settled.everything(op, a)
+        )
+        return Pattern(params, results, activity.pattern.reusable, activity.pattern.silent, settled=alone)
 
     def rule_of(self, name: str) -> Rule | None:
         rule = self.program.functions[name].attrs.get("rule")
@@ -200,10 +214,11 @@ class Deriver:
                 sweep.set_dual(op.results[k], d, b)
 
     def _shadow_results(self, sweep: Forward, op: Op, b: Builder) -> None:
-        """Memory that a rule's function gives is new to differentiation: its shadow is zero."""
-        for r in op.results:
-            if sweep.activity.shadowed(r):
-                sweep.set_dual(r, self.shadows.make(sweep.values[r], b), b)
+        """Memory that a rule's function gives is new: its shadow is zero."""
+        new = [r for r in op.results if sweep.activity.shadowed(r)]
+        registries = self.shadows.registries([r.type for r in new], b)
+        for r in new:
+            sweep.set_dual(r, self.shadows.make(sweep.values[r], b, registries), b)
 
     def _augmented_call(self, sweep: Forward, op: Op, b: Builder) -> None:
         pair = self.pair_for(sweep.activity, op)
@@ -229,6 +244,10 @@ class Deriver:
             results = b.call(self.program.functions[rule.forward], args)
             for i, v in enumerate(results[n:]):
                 sweep.keeper.define(("capture", (op, i)), v)
+        elif self._has_memory(op):
+            callee = self.program.functions[op.attrs["fn"]]
+            text = f"{callee.title or callee.name} has an `frule` only, which does not serve reverse mode for arrays"
+            raise error("E0503", text, op.span, "give an `rrule` as well, or use forward mode")
         else:
             fn = self.program.functions[rule.pushforward]
             outputs = seeded(self.program.functions[op.attrs["fn"]].results)
@@ -244,6 +263,10 @@ class Deriver:
             sweep.set_value(r, v)
         self._shadow_results(sweep, op, b)
 
+    def _has_memory(self, op: Op) -> bool:
+        """Whether memory that has a shadow goes into a call, or comes out of it."""
+        return any(is_ref(v.type) and has_tangent(v.type) for v in (*op.args, *op.results))
+
     def _jvp_rule(self, sweep: Forward, op: Op, rule: Rule, b: Builder) -> None:
         """Forward mode of a function with a rule: its pushforward, or its pullback transposed."""
         args = [sweep.values[a] for a in op.args]
@@ -252,10 +275,18 @@ class Deriver:
         outputs, n = seeded(callee.results), len(op.results)
         out: dict[int, Value] = {}
         if rule.pushforward:
-            zeros = [b.zero(_float(op.args[k].type)) for k in rule.wrt]
+            zeros = [b.zero(dual_type(op.args[k].type)) for k in rule.wrt]
             duals = [z if d is None else d for z, d in zip(zeros, tangents, strict=True)]
             results = b.call(self.program.functions[rule.pushforward], [*args, *duals])
-            out = dict(zip(outputs, results[n:], strict=True))
+            given = [k for k, t in enumerate(callee.results) if tangent(t) is not None]
+            out = dict(zip(given, results[n:], strict=True))
+        elif self._has_memory(op):
+            self.require_linear(callee, rule, op)
+            if any(len(nested_types(op.args[k].type)) > 1 for k in rule.wrt):
+                raise error("E0503", f"forward mode through {callee.title or callee.name}, whose arguments refer to memory "
+                            "in memory, needs a rule for it", op.span, "give an `frule` as well, or use reverse mode")  # fmt: skip
+            results = b.call(self.program.functions[rule.forward], args)
+            out = Transposer(self).duals(callee, rule, args, tangents, results, b)
         else:
             self.require_linear(callee, rule, op)
             results = b.call(self.program.functions[rule.forward], args)
@@ -271,13 +302,13 @@ class Deriver:
         for j, d in out.items():
             if sweep.carries(op.results[j]):
                 sweep.set_dual(op.results[j], d, b)
-        self._shadow_results(sweep, op, b)
 
     def rule_is_linear(self, callee: Function, rule: Rule) -> bool:
         if callee.name not in self._linear:
             reverse = self.program.functions[rule.reverse]
-            first = len(reverse.params) - len(seeded(callee.results))
-            self._linear[callee.name] = is_linear(self.program, reverse, first)
+            n = len(self.program.functions[rule.forward].results) - len(callee.results)
+            seeds = [tangent(t) for t in callee.results if tangent(t) is not None]
+            self._linear[callee.name] = is_linear(self.program, self.influence, reverse, n, n + len(seeds))
         return self._linear[callee.name]
 
     def require_linear(self, callee: Function, rule: Rule, op: Op) -> None:
@@ -299,7 +330,8 @@ class Deriver:
         known = self._pairs.get((fn.name, pattern))
         if known is not None:
             return known
-        pair = Pair(fn, pattern, Plan(fn, self.activity(fn, pattern), self.program))
+        activity = self.activity(fn, pattern)
+        pair = Pair(fn, pattern, Plan(fn, activity, self.program, self.settled(activity)))
         self._pairs[fn.name, pattern] = pair
         for op in fn.body.walk():
             if op.name == "call" and op in pair.activity.live and self.rule_of(op.attrs["fn"]) is None:
@@ -403,31 +435,43 @@ class Deriver:
             sweep.add(a, d)
 
     def _reverse_rule(self, sweep: Backward, op: Op, rule: Rule) -> None:
-        b = sweep.b
-        outputs = seeded([r.type for r in op.results])
-        known = [sweep.cotangent(op.results[k]) for k in outputs]
-        if all(d is None for d in known):
+        b, activity = sweep.b, sweep.activity
+        outputs = [k for k, r in enumerate(op.results) if tangent(r.type) is not None]
+        memory = [k for k in outputs if activity.shadowed(op.results[k])]
+        known = [sweep.cotangent(op.results[k]) for k in outputs if not is_ref(op.results[k].type)]
+        if not memory and all(d is None for d in known):
             return
-        seeds = [
-            b.zero(dual_type(op.results[k].type)) if d is None else d for k, d in zip(outputs, known, strict=True)
-        ]
+        seeds = [self._rule_dual(sweep, op.results[k]) for k in outputs]
         args = [op.args[k] for k in rule.wrt]
+        scalars = [a for a in args if not is_ref(a.type)]
         doubtful = all(d is None or d in sweep.conditional for d in known)
         if rule.reverse:
             n = len(self.program.functions[rule.forward].results) - len(op.results)
             captures = [sweep.fetch(("capture", (op, i))) for i in range(n)]
             callee = self.program.functions[op.attrs["fn"]]
-            if doubtful and self.rule_is_linear(callee, rule) and not self._prints(rule.reverse, set()):
+            by_rows = doubtful and not self._has_memory(op) and not self._prints(rule.reverse, set())
+            if by_rows and self.rule_is_linear(callee, rule):
                 cotangents = self._by_rows(rule, captures, seeds, b)
             else:
-                cotangents = b.call(self.program.functions[rule.reverse], [*captures, *seeds])
-            self._add_all(sweep, args, cotangents, doubtful)
+                shadows = [self._rule_dual(sweep, a) for a in args if is_ref(a.type)]
+                cotangents = b.call(self.program.functions[rule.reverse], [*captures, *seeds, *shadows])
+            self._add_all(sweep, scalars, cotangents, doubtful)
+            if activity.pattern.reusable:
+                for k in memory:
+                    self.shadows.clear(sweep.shadow(op.results[k]), b)
             return
         for i in sweep.plan.rule_inputs(op, rule):
             for j, d in zip(outputs, seeds, strict=True):
                 partial = sweep.fetch(("capture", (op, (i, j))))
                 term = b.prim("strongmul" if doubtful else "mul", d, partial)
                 self._add_all(sweep, [args[i]], [term], doubtful)
+
+    def _rule_dual(self, sweep: Backward, v: Value) -> Value:
+        """The shadow of a memory or the cotangent of a scalar, or zero."""
+        if is_ref(v.type):
+            return sweep.shadow(v) if sweep.activity.shadowed(v) else sweep.b.zero(dual_type(v.type))
+        d = sweep.cotangent(v)
+        return sweep.b.zero(dual_type(v.type)) if d is None else d
 
     def _by_rows(self, rule: Rule, captures: Sequence[Value], seeds: Sequence[Value], b: Builder) -> list[Value]:
         """A linear pullback of conditional seeds: of unit seeds, each scaled so that a seed's zero stays zero."""
@@ -459,7 +503,8 @@ class Deriver:
         seeds: dict[int, Value], b: Builder,
     ) -> tuple[list[Value], Backward]:
         """Forward and reverse sweep of a function in one place: its results and the sweep that has the cotangents.
-        What the body keeps stays in scope; only loops and calls use tapes."""  # fmt: skip
+        What the body keeps stays in scope; only loops and calls use tapes. The seed of a memory is added to its
+        shadow."""  # fmt: skip
         pair = self.pair(fn, pattern)
         plan = pair.plan
         tapes = {c: b.op("new", (b.i64(0),), (c.record,)).result for c in pair.inner_constructs()}
@@ -470,22 +515,28 @@ class Deriver:
         self._bind_params(sweep, fn, [*primals], [], b)
         for i, s in shadows.items():
             sweep.set_dual(fn.params[i], s, b)
-        results, record = self._run_forward(pair, sweep, saver, b)
+        results, shadows_out, record = self._run_forward(pair, sweep, saver, b)
+        for k, s in shadows_out.items():
+            if k in seeds and isinstance(s.type, Mem):
+                self.shadows.add_to(s, seeds[k], b)
         backward = Backward(plan, self, b, record, tapes, seeds)
         backward.run()
         return results, backward
 
     def _run_forward(
         self, pair: Pair, sweep: Forward, saver: Saver, b: Builder
-    ) -> tuple[list[Value], dict[Key, Value]]:
-        """The forward sweep in place. A body that returns early is run as a block that is left by `break`."""
+    ) -> tuple[list[Value], dict[int, Value], dict[Key, Value]]:
+        """The forward sweep in place: results, the shadows of those that have one, and what is kept. A body that
+        returns early is run as a block that is left by `break`."""
         fn, root = pair.fn, pair.plan.root
         keys = list(root.fields)
+        given = returned_duals(fn, pair.activity, scalars=False)
         straight = len(root.exits) == 1 and fn.body.terminator.name == "return"
         out: list[Value] = []
 
         def values(s: Forward, op: Op, arm: Builder) -> list[Value]:
-            return [*(s.values[v] for v in op.args), *saver.record(root, op, arm)]
+            shadows = [s.dual_or_zero(op.args[k], arm) for k in given]
+            return [*(s.values[v] for v in op.args), *shadows, *saver.record(root, op, arm)]
 
         def fall(s: Forward, op: Op, arm: Builder, loops: int) -> None:
             out.extend(values(s, op, arm))
@@ -499,9 +550,10 @@ class Deriver:
         else:
             region = Region()
             sweep.region(fn.body, Builder(region, fn.span), [])
-            out = b.op("loop", (), [*fn.results, *root.fields.values()], [region]).results
-        n = len(fn.results)
-        return list(out[:n]), dict(zip(keys, out[n:], strict=True))
+            types = [*fn.results, *(dual_type(fn.results[k]) for k in given), *root.fields.values()]
+            out = b.op("loop", (), types, [region]).results
+        n, m = len(fn.results), len(fn.results) + len(given)
+        return list(out[:n]), dict(zip(given, out[n:m], strict=True)), dict(zip(keys, out[m:], strict=True))
 
 
 def _float(t: LeafType) -> LeafType:

@@ -21,7 +21,7 @@ from dsl.diagnostics import error
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.ops import Builder
 from dsl.passes import pipeline
-from dsl.types import BOOL, I64, OBJ, LeafType, Mem, is_ref
+from dsl.types import BOOL, I64, OBJ, LeafType, Mem, is_ref, tangent
 
 Mode = Literal["auto", "forward", "reverse"]
 DERIVE = frozenset({"jvp", "vjp", "vjp_fwd", "vjp_rev"})
@@ -191,7 +191,7 @@ class Expander:
         results = [*fn.results, *(dual_type(fn.results[k]) for k in outputs)]
         new = self._made[key] = d.new_function(f"{fn.name}.pushforward", params, results, fn)
         b = Builder(new.body, fn.span)
-        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt)), silent=silent)
+        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt)), silent=silent, in_place=False)
         tangents = dict(zip(wrt, new.params[len(fn.params) :], strict=True))
         refs = sorted(i for i in pattern.params if is_ref(fn.params[i].type))
         given = {i: t for i, t in tangents.items() if i in refs}
@@ -208,7 +208,7 @@ class Expander:
         for k in outputs:
             if k in returned:
                 out.append(returned[k])
-            elif is_ref(fn.results[k]):
+            elif isinstance(fn.results[k], Mem) and has_tangent(fn.results[k]):
                 out.append(d.shadows.make(made[k], b))
             else:
                 out.append(b.zero(dual_type(fn.results[k])))
@@ -228,7 +228,8 @@ class Expander:
 
     def _forward_possible(self, fn: Function, wrt: tuple[int, ...]) -> bool:
         """Memory that refers to memory has no unit tangents here; a pullback that is not linear no transpose."""
-        if any(isinstance(fn.params[i].type, Mem) and len(nested_types(fn.params[i].type)) > 1 for i in wrt):
+        types = [*(fn.params[i].type for i in wrt), *fn.results]
+        if any(is_ref(t) and len(nested_types(t)) != 1 for t in types):
             return False
         for name in self._reach(fn.name):
             callee = self.program.functions[name]
@@ -242,7 +243,7 @@ class Expander:
     def _vjp_signature(self, fn: Function, wrt: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
         """Results with a seed, scalars and references of wrt."""
         refs = [i for i in wrt if is_ref(fn.params[i].type)]
-        return seeded(fn.results), [i for i in wrt if i not in refs], refs
+        return [k for k, t in enumerate(fn.results) if _dual(t)], [i for i in wrt if i not in refs], refs
 
     def _new_vjp(self, fn: Function, wrt: tuple[int, ...]) -> tuple[Function, dict[int, Value], dict[int, Value]]:
         outputs, scalars, refs = self._vjp_signature(fn, wrt)
@@ -272,7 +273,8 @@ class Expander:
         return new
 
     def _vjp_forward(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
-        """Forward mode once for each input: each cotangent is the seeds times the tangents of the results."""
+        """Forward mode once for each input: each cotangent is the seeds times the tangents of the results, memory
+        included."""
         new, seeds, given = self._new_vjp(fn, wrt)
         b = Builder(new.body, fn.span)
         primals = new.params[: len(fn.params)]
@@ -295,7 +297,10 @@ class Expander:
     def _weighed(self, tangents: dict[int, Value], seeds: dict[int, Value], b: Builder) -> Value:
         total: Value | None = None
         for k, seed in seeds.items():
-            term = b.prim("mul", seed, tangents[k])
+            if is_ref(seed.type):
+                term = self.deriver.shadows.dot(seed, tangents[k], b)
+            else:
+                term = b.prim("mul", seed, tangents[k])
             total = term if total is None else b.prim("add", total, term)
         return b.f64(0.0) if total is None else total
 
@@ -339,9 +344,9 @@ class Expander:
         shadows = self._argument_shadows(fn, new.params, refs, {}, b)
         tapes = [b.op("new", (b.i64(0),), (c.record,)).result for c in pair.constructs()]
         made = b.call(self.program.functions[pair.forward], [*new.params, *(shadows[i] for i in refs), *tapes])
-        place = [made[-1]] if pair.keeps else []
-        packed = b.op("pack", [*tapes, *(shadows[i] for i in refs), *place], (OBJ,)).result
-        b.return_(*made[: len(fn.results)], packed)
+        n = len(fn.results)
+        packed = b.op("pack", [*tapes, *(shadows[i] for i in refs), *made[n:]], (OBJ,)).result
+        b.return_(*made[:n], packed)
         return new
 
     def _make_vjp_rev(self, fn: Function, wrt: tuple[int, ...]) -> Function:
@@ -356,10 +361,16 @@ class Expander:
         new = d.new_function(f"{fn.name}.back", params, results, fn)
         b = Builder(new.body, fn.span)
         tapes = [c.record for c in pair.constructs()]
-        types = [*tapes, *(dual_type(fn.params[i].type) for i in refs), *([I64] if pair.keeps else [])]
+        given_back = returned_duals(fn, pair.activity, scalars=False)
+        types = [*tapes, *(dual_type(fn.params[i].type) for i in refs)]
+        types += [*(dual_type(fn.results[k]) for k in given_back), *([I64] if pair.keeps else [])]
         parts = b.op("unpack", (new.params[0],), types).results
         seeds = dict(zip(outputs, new.params[1:], strict=False))
-        args = [*parts[len(tapes) + len(refs) :], *(seeds[k] for k in pair.seeds()), *parts[: len(tapes)]]
+        first = len(tapes) + len(refs)
+        for k, s in zip(given_back, parts[first:], strict=False):
+            if isinstance(s.type, Mem):
+                d.shadows.add_to(s, seeds[k], b)
+        args = [*parts[first + len(given_back) :], *(seeds[k] for k in pair.seeds()), *parts[: len(tapes)]]
         cotangents = dict(zip(pair.inputs(), b.call(self.program.functions[pair.reverse], args), strict=True))
         shadows = dict(zip(refs, parts[len(tapes) :], strict=False))
         given = dict(zip(wrt_refs, new.params[1 + len(outputs) :], strict=True))
@@ -377,4 +388,4 @@ class Expander:
 
 
 def _dual(t: LeafType) -> bool:
-    return t != BOOL and (not is_ref(t) or has_tangent(t))
+    return tangent(t) is not None

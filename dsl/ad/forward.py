@@ -14,6 +14,7 @@ from typing import Protocol
 from unicodedata import normalize
 
 from dsl.ad.activity import Activity, has_tangent, loops_of
+from dsl.ad.kernels import active_factors, bilinear, contents, numbers_of, tangents
 from dsl.ad.plan import Key
 from dsl.ad.rules import active_operands, contribution, is_selection
 from dsl.ir.core import Function, Op, Region, Value
@@ -419,6 +420,21 @@ class Forward:
             for r, d in zip(refs, new.results, strict=True):
                 if self.carries(r):
                     self.set_dual(r, d, b)
+
+    def _op_kernel(self, op: Op, b: Builder, stack: list[Op]) -> None:
+        self._copy(op, b)
+        rule = bilinear(op, self.activity)
+        if rule is None:
+            return
+        if self.scalars:
+            shadowed = [rule.target, *active_factors(op, rule, self.activity)]
+            tangents(op, rule, self.values, {k: self.dual_or_zero(op.args[k], b) for k in shadowed}, b)
+        elif self.keeper is not None:
+            numbers = {name: self.values[v] for name, v in numbers_of(op).items()}
+            for k, elements in rule.factors.items():
+                if self.keeper.wants(("contents", (op, k))):
+                    copy = contents(self.values[op.args[k]], elements, numbers, b)
+                    self.keeper.define(("contents", (op, k)), copy)
 
     # ---- calls
     def _op_call(self, op: Op, b: Builder, stack: list[Op]) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dsl.ad.plan import Construct, Key, Plan
 from dsl.ir.core import Op, Value
 from dsl.ops import Builder
 from dsl.types import I64
+
+
+def trip_count(bounds: Sequence[Value], b: Builder) -> Value:
+    """How often a `for` with bounds lo, hi, step runs: max(0, ⌊(hi - lo) / step⌋ + 1)."""
+    lo, hi, step = bounds
+    n = b.prim("add", b.prim("ifld", b.prim("sub", hi, lo), step), b.i64(1))
+    return b.prim("select", b.prim("lt", n, b.i64(0)), b.i64(0), n)
 
 
 class Saver:
@@ -49,16 +56,7 @@ class Saver:
         if ("start", op) in self.plan.keys:
             self.define(("start", op), b.op("len", (self.tapes[construct],), (I64,)).result)
         if ("trips", op) in self.plan.keys:
-            self.define(("trips", op), self._trips(op, b))
-
-    def _trips(self, op: Op, b: Builder) -> Value:
-        """How often a `for` runs: max(0, ⌊(hi - lo) / step⌋ + 1)."""
-        lo, hi, step = (self._at_hand(a, b) for a in op.args[:3])
-        n = b.prim("add", b.prim("ifld", b.prim("sub", hi, lo), step), b.i64(1))
-        return b.prim("select", b.prim("lt", n, b.i64(0)), b.i64(0), n)
-
-    def _at_hand(self, v: Value, b: Builder) -> Value:
-        return self.copies[v]
+            self.define(("trips", op), trip_count([self.copies[a] for a in op.args[:3]], b))
 
     copies: Mapping[Value, Value]  # the sweep's map from original values to copies
 

@@ -1,41 +1,99 @@
-"""Whether a function is linear in some of its parameters: what forward mode needs of a pullback it transposes."""
+"""Whether a function is linear in some of its parameters: what forward mode needs of a pullback it transposes.
+
+What cannot be followed (memory in memory, most kernels) counts as not linear: so the answer "linear" is certain. Memory
+is told apart as by `analysis.influence`, and what is in it has one degree, that of everything ever stored there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dsl.analysis import Influence
+from dsl.analysis.influence import walk_cell
 from dsl.ir.core import Function, Op, Program, Region, Value
+from dsl.ops.kernels import KERNELS
 from dsl.types import is_ref
 
 INDEPENDENT, ZERO, LINEAR, OTHER = 0, 1, 2, 3  # ZERO: independent, and the constant 0
 
+# Kernels that change one memory to something linear in what it was, the other memories being independent.
+LINEAR_IN_PLACE: dict[str, int] = {}
+
+
+def join(a: int, b: int) -> int:
+    """The degree of a value that is one or the other."""
+    if a == b or b == ZERO:
+        return a
+    if a == ZERO:
+        return b
+    return OTHER if OTHER in (a, b) or LINEAR in (a, b) else INDEPENDENT
+
+
+def times(a: int, b: int) -> int:
+    """The degree of a product."""
+    if max(a, b) < LINEAR:
+        return ZERO if ZERO in (a, b) else INDEPENDENT
+    return LINEAR if max(a, b) == LINEAR and min(a, b) < LINEAR else OTHER
+
+
+@dataclass
+class _Asked:
+    """What stays the same during one question. `active` are the calls being answered."""
+
+    program: Program
+    influence: Influence
+    active: set[str] = field(default_factory=set)
+
 
 class _Degree:
-    """Degrees of the values of one function, raised until nothing changes."""
+    """Degrees of the values of one function, raised until nothing changes. For memory a degree is that of its
+    contents, before the call for a parameter, and after it in `params`."""
 
-    def __init__(self, program: Program, fn: Function, args: tuple[int, ...], active: frozenset[str]) -> None:
-        self.program = program
-        self.active = active
-        self.degree: dict[Value, int] = dict(zip(fn.params, args, strict=True))
+    def __init__(self, asked: _Asked, fn: Function, args: Sequence[int]) -> None:
+        self.asked = asked
+        self.flow = asked.influence.flow(fn.name)
+        self.degree: dict[Value, int] = {}
+        self.memory: dict[int, int] = {}
         self.results = [ZERO] * len(fn.results)
+        self.doubt = 0  # how many conditions that are not independent we are under
+        self.wild = False  # such a condition decides where control goes
+        for p, d in zip(fn.params, args, strict=True):
+            self.put(p, d)
         while True:
-            before = (dict(self.degree), list(self.results))
+            before = (dict(self.degree), dict(self.memory), list(self.results), self.wild)
             self.region(fn.body, [])
-            if before == (self.degree, self.results):
-                return
+            if before == (self.degree, self.memory, self.results, self.wild):
+                break
+        self.params = [self.get(p) for p in fn.params]
+        if self.wild:
+            self.results = [OTHER] * len(self.results)
+            self.params = [OTHER if is_ref(p.type) else d for p, d in zip(fn.params, self.params, strict=True)]
 
-    def join(self, a: int, b: int) -> int:
-        """The degree of a value that is one or the other."""
-        if a == b or b == ZERO:
-            return a
-        if a == ZERO:
-            return b
-        return OTHER if OTHER in (a, b) or LINEAR in (a, b) else INDEPENDENT
-
+    # ------------------------------------------------------------ degrees
     def put(self, v: Value, d: int) -> None:
-        self.degree[v] = self.join(self.degree[v], d) if v in self.degree else d
+        if not is_ref(v.type):
+            self.degree[v] = join(self.degree[v], d) if v in self.degree else d
+            return
+        for cell in walk_cell(self.flow.cell(v)):
+            self.memory[id(cell)] = join(self.memory.get(id(cell), ZERO), d)
 
     def get(self, v: Value) -> int:
-        return self.degree.get(v, INDEPENDENT)
+        if not is_ref(v.type):
+            return self.degree.get(v, INDEPENDENT)
+        degrees = [self.memory.get(id(cell), ZERO) for cell in walk_cell(self.flow.cell(v))]
+        if len(degrees) == 1:
+            return degrees[0]
+        return OTHER if max(degrees) >= LINEAR else INDEPENDENT
 
+    def put_all(self, vs: Sequence[Value], ds: Sequence[int]) -> None:
+        for v, d in zip(vs, ds, strict=False):
+            self.put(v, d)
+
+    def write(self, m: Value, d: int) -> None:
+        self.put(m, OTHER if self.doubt else d)
+
+    # ------------------------------------------------------------ ops
     def region(self, region: Region, stack: list[Op]) -> None:
         for op in region.ops:
             self.op(op, stack)
@@ -45,19 +103,7 @@ class _Degree:
         loops = [o for o in stack if o.name != "if"]
         match op.name:
             case "if" | "for" | "loop":
-                if op.name == "if":
-                    bad = args[0] >= LINEAR
-                else:
-                    skip = 3 if op.name == "for" else 0
-                    bad = any(a >= LINEAR for a in args[:skip])
-                    params = op.regions[0].params[1 if skip else 0 :]
-                    self.put_all(params, args[skip:])
-                    if skip:
-                        self.put_all(op.results, args[skip:])
-                for inner in op.regions:
-                    self.region(inner, [*stack, op])
-                if bad:
-                    self.put_all(op.results, [OTHER] * len(op.results))
+                self.nested(op, args, stack)
             case "yield":
                 self.put_all(stack[-1].results, args)
             case "break":
@@ -70,18 +116,52 @@ class _Degree:
                 else:
                     self.put_all(target.regions[0].params, args)
             case "return":
-                self.results = [self.join(r, a) for r, a in zip(self.results, args, strict=True)]
+                self.results = [join(r, a) for r, a in zip(self.results, args, strict=True)]
+            case "check" | "print" | "new" | "null":
+                pass
+            case "load" | "pop":
+                bad = len(op.args) > 1 and args[1] >= LINEAR
+                self.put_all(op.results, [OTHER if bad else args[0]] * len(op.results))
+            case "store" | "acc":
+                self.write(op.args[0], OTHER if args[1] >= LINEAR else self._any(args[2:]))
+            case "push":
+                self.write(op.args[0], self._any(args[1:]))
+            case "len" | "same" | "growable":
+                self.put(op.result, INDEPENDENT)
+            case "kernel":
+                self.kernel(op, args)
             case "call":
-                self.put_all(op.results, self.call(op, args))
+                self.call(op, args)
             case _:
                 for r in op.results:
                     self.put(r, self.primitive(op, args))
-                if not op.results and any(a >= LINEAR for a in args) and op.name not in ("check", "print"):
+                if not op.results and any(a >= LINEAR for a in args):
                     self.put_all([a for a in op.args if is_ref(a.type)], [OTHER] * len(op.args))
 
-    def put_all(self, vs: list[Value], ds: list[int]) -> None:
-        for v, d in zip(vs, ds, strict=False):
-            self.put(v, d)
+    def _any(self, degrees: Sequence[int]) -> int:
+        out = ZERO
+        for d in degrees:
+            out = join(out, d)
+        return out
+
+    def nested(self, op: Op, args: list[int], stack: list[Op]) -> None:
+        """An op with regions."""
+        if op.name == "if":
+            bad = args[0] >= LINEAR
+            if bad and any(r.terminator.name != "yield" for r in op.regions):
+                self.wild = True
+        else:
+            skip = 3 if op.name == "for" else 0
+            bad = any(a >= LINEAR for a in args[:skip])
+            self.put_all(op.regions[0].params[1 if skip else 0 :], args[skip:])
+            if skip:
+                self.put_all(op.results, args[skip:])
+        self.doubt += bad
+        for inner in op.regions:
+            self.region(inner, [*stack, op])
+        self.doubt -= bad
+        if bad:
+            self.put_all(op.results, [OTHER] * len(op.results))
 
     def primitive(self, op: Op, args: list[int]) -> int:
         match op.name, args:
@@ -90,28 +170,57 @@ class _Degree:
             case ("neg" | "tof64" | "tof32"), [a]:
                 return a
             case ("add" | "sub"), [a, b]:
-                if ZERO in (a, b):
-                    return a if b == ZERO else b
-                return a if a == b else OTHER
-            case ("mul" | "strongmul"), [a, b]:
-                if LINEAR in (a, b):
-                    return LINEAR if min(a, b) < LINEAR else OTHER
+                return join(a, b)
+            case ("mul" | "strongmul"), [a, b] if LINEAR in (a, b):
+                return times(a, b)
             case ("div" | "strongdiv"), [a, b] if a == LINEAR:
                 return LINEAR if b < LINEAR else OTHER
             case "select", [c, a, b]:
-                return OTHER if c >= LINEAR else self.join(a, b)
+                return OTHER if c >= LINEAR else join(a, b)
         return OTHER if any(a >= LINEAR for a in args) else INDEPENDENT
 
-    def call(self, op: Op, args: list[int]) -> list[int]:
+    def kernel(self, op: Op, args: list[int]) -> None:
+        name = op.attrs["kernel"]
+        roles = KERNELS[name].roles
+        written = [k for k, role in enumerate(roles) if role != "in"]
+        if name == "gemm":
+            self.write(op.args[0], times(args[1], args[2]))
+            return
+        linear = LINEAR_IN_PLACE.get(name)
+        others = [a for k, a in enumerate(args) if k != linear]
+        for k in written:
+            if all(a < LINEAR for a in others):
+                self.write(op.args[k], LINEAR if k == linear and args[k] == LINEAR else INDEPENDENT)
+                if k != linear and linear is not None and args[linear] >= LINEAR:
+                    self.write(op.args[k], OTHER)
+            else:
+                self.write(op.args[k], OTHER)
+        known = all(a < LINEAR for a in args)
+        self.put_all(op.results, [INDEPENDENT if known else OTHER] * len(op.results))
+
+    def call(self, op: Op, args: list[int]) -> None:
         name = op.attrs["fn"]
-        if all(a < LINEAR for a in args):
-            return [INDEPENDENT] * len(op.results)
-        if name in self.active:
-            return [OTHER] * len(op.results)
-        return _Degree(self.program, self.program.functions[name], tuple(args), self.active | {name}).results
+        asked = self.asked
+        if name in asked.active:
+            known = all(a < LINEAR for a in args)
+            self.put_all(op.results, [INDEPENDENT if known else OTHER] * len(op.results))
+            for a in op.args:
+                if is_ref(a.type) and not known:
+                    self.write(a, OTHER)
+            return
+        asked.active.add(name)
+        inner = _Degree(asked, asked.program.functions[name], args)
+        asked.active.remove(name)
+        self.put_all(op.results, inner.results)
+        for a, d in zip(op.args, inner.params, strict=True):
+            if is_ref(a.type):
+                self.write(a, d)
 
 
-def is_linear(program: Program, fn: Function, first: int) -> bool:
-    """Whether every result of fn is linear in its parameters from number `first` on (together)."""
-    args = tuple(INDEPENDENT if i < first else LINEAR for i in range(len(fn.params)))
-    return all(d in (ZERO, LINEAR) for d in _Degree(program, fn, args, frozenset({fn.name})).results)
+def is_linear(program: Program, influence: Influence, fn: Function, first: int, last: int) -> bool:
+    """Whether every result of fn, and what it adds to memory handed in from parameter `last` on, is linear in its
+    parameters from `first` to before `last` (together)."""
+    args = [LINEAR if first <= i < last else INDEPENDENT if i < first else ZERO for i in range(len(fn.params))]
+    found = _Degree(_Asked(program, influence, {fn.name}), fn, args)
+    written = [d for d, p in zip(found.params[last:], fn.params[last:], strict=True) if is_ref(p.type)]
+    return all(d in (ZERO, LINEAR) for d in (*found.results, *written))

@@ -5,9 +5,9 @@ one *record*. Records of a loop go to its tape, one an iteration, so a record's 
 function's body stays in scope where forward and reverse sweep are one function, and is the last thing on a tape where
 they are two (`calls`).
 
-This plan is the simple one: every primal value that some derivative mentions is kept in the record of the construct
-that defines it, save constants and the counters of `for` loops, which are computed again. Places, trip counts, codes
-of exits and predicates are kept where the reverse sweep asks for them, as further entries (`Key`).
+Where each primal value comes from that some derivative mentions is decided in `decide`: in scope, recomputed, reloaded,
+or saved in the record of the construct that defines it. Places and codes of exits are kept where the reverse sweep asks
+for them, as further entries (`Key`).
 
 Exits: the terminators that end an iteration of a construct are numbered in program order, nested ifs and loops
 included. That number (the code) says how far the iteration came: an op was passed if the code is at least the count
@@ -16,12 +16,17 @@ of exits before it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from struct import calcsize
 from typing import Any, TypeAlias
 
 from dsl.ad.activity import Activity
+from dsl.ad.decide import Decisions, How, save_all
+from dsl.ad.kernels import active_factors, adjoint_numbers, bilinear, contents_type, needs_copy, numbers_of
 from dsl.ad.rules import active_operands, needed
+from dsl.ad.settled import Settled
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.ops import PRIMITIVES
 from dsl.types import I64, LeafType, Mem, is_ref, tangent
@@ -33,6 +38,7 @@ from dsl.types import I64, LeafType, Mem, is_ref, tangent
 #   ("code", loop)   the break that ended it        ("itercode", construct)  the exit of one iteration
 #   ("index", op)    place of a push or pop         ("record", call)  place of the callee's record
 #   ("capture", (call, i))  what a rule's forward function kept
+#   ("contents", (kernel, k))  a copy of what its memory operand k held
 Key: TypeAlias = tuple[str, Any]
 
 
@@ -84,10 +90,11 @@ class Construct:
 class Plan:
     """Constructs of a function, what each keeps, and where everything is defined."""
 
-    def __init__(self, fn: Function, activity: Activity, program: Program) -> None:
+    def __init__(self, fn: Function, activity: Activity, program: Program, settled: Settled) -> None:
         self.fn = fn
         self.activity = activity
         self.program = program
+        self.settled = settled
         self.root = Construct(None, fn.body, None)
         self.constructs: list[Construct] = [self.root]
         self.owner: dict[Value | Op, Construct] = {}
@@ -97,8 +104,11 @@ class Plan:
             self.owner[p] = self.root
         self._map(fn.body, [self.root])
         self.keys: set[Key] = set()
+        self.decisions = Decisions(self)
         for op in activity.live:
             self._needs_of(op)
+        self.decisions.settle(sorted(self.decisions.kept(), key=self._order))
+        self.keys |= set(self.decisions.kept())
         for construct in reversed(self.constructs):
             self._finish(construct)
 
@@ -155,21 +165,30 @@ class Plan:
             c = c.parent
         return found
 
+    def depth(self, c: Construct) -> int:
+        """How many loops are around what a construct's record is of, itself included."""
+        depth = 0
+        while c.parent is not None:
+            depth, c = depth + 1, c.parent
+        return depth
+
+    def encloses(self, c: Construct, inner: Construct) -> bool:
+        """Whether a construct is another one or around it."""
+        at: Construct | None = inner
+        while at is not None and at is not c:
+            at = at.parent
+        return at is c
+
     # ------------------------------------------------------------ needs
     def need(self, v: Value) -> None:
-        """Keep a primal value (constants and counters are made again)."""
-        if isinstance(v.owner, Op) and v.owner.name in ("const", "null"):
-            return
-        if v in self.counter:
-            loop = self.counter[v]
-            self.need(loop.args[0])
-            self.need(loop.args[2])
-        else:
-            self.keys.add(("primal", v))
+        self.decisions.need(("primal", v))
 
     def need_shadow(self, v: Value) -> None:
-        if not (isinstance(v.owner, Op) and v.owner.name == "null"):
-            self.keys.add(("shadow", v))
+        self.decisions.need(("shadow", v))
+
+    def how(self, key: Key) -> How:
+        """Where the reverse sweep takes something from."""
+        return self.decisions.how.get(key, How.SAVE)
 
     def _needs_of(self, op: Op) -> None:
         act = self.activity
@@ -189,9 +208,11 @@ class Plan:
                 if all(r.terminator.name == "yield" for r in op.regions):
                     self.need(op.args[0])
             case "for":
-                self.keys.add(("trips", op))
+                self.decisions.need(("trips", op))
             case "call":
                 self._needs_of_call(op)
+            case "kernel":
+                self._needs_of_kernel(op)
             case _ if op.name in PRIMITIVES:
                 for v in needed(op, active_operands(op, [act.active(a) for a in op.args])):
                     self.need(v)
@@ -203,9 +224,33 @@ class Plan:
         elif rule.reverse:
             n = len(self.program.functions[rule.forward].results) - len(op.results)
             self.keys |= {("capture", (op, i)) for i in range(n)}
+            for v in (*op.results, *(op.args[k] for k in rule.wrt)):
+                if self.activity.shadowed(v):
+                    self.need_shadow(v)
         else:
             for i in self.rule_inputs(op, rule):
                 self.keys |= {("capture", (op, (i, j))) for j in self.rule_outputs(op)}
+
+    def _needs_of_kernel(self, op: Op) -> None:
+        rule = bilinear(op, self.activity)
+        for f in active_factors(op, rule, self.activity) if rule is not None else ():
+            assert rule is not None
+            other = rule.other(f)
+            self.need_shadow(op.args[rule.target])
+            self.need_shadow(op.args[f])
+            copied = self.copies(op, other)
+            if copied:
+                self.keys.add(("contents", (op, other)))
+            else:
+                self.need(op.args[other])
+            numbers = numbers_of(op)
+            for name in adjoint_numbers(rule, f, copied):
+                self.need(numbers[name])
+
+    def copies(self, op: Op, k: int) -> bool:
+        """Whether a kernel's memory operand is kept as a copy of its contents, not as the reference."""
+        m = op.args[k]
+        return save_all() or needs_copy(m) or not self.settled.contents(op, m)
 
     def rule_of(self, op: Op) -> Rule | None:
         rule = self.program.functions[op.attrs["fn"]].attrs.get("rule")
@@ -241,13 +286,13 @@ class Plan:
 
     def _order(self, key: Key) -> tuple[int, str]:
         """Program order, so that plans and records are the same in every run."""
-        what = key[1][0] if key[0] == "capture" else key[1]
+        what = key[1][0] if isinstance(key[1], tuple) else key[1]
         if isinstance(what, Value) and not isinstance(what.owner, Op):
             return self._param_place[what], key[0]
         op = what.owner if isinstance(what, Value) else what
         assert isinstance(op, Op)
         index = op.results.index(what) if isinstance(what, Value) else 0
-        return self._place[op] * 64 + index, f"{key[0]}{key[1][1] if key[0] == 'capture' else ''}"
+        return self._place[op] * 64 + index, f"{key[0]}{key[1][1] if isinstance(key[1], tuple) else ''}"
 
     @cached_property
     def _place(self) -> dict[Op, int]:
@@ -262,7 +307,7 @@ class Plan:
         if kind == "itercode":
             assert isinstance(what, Construct)
             return what
-        return self.owner[what[0] if kind == "capture" else what]
+        return self.owner[what[0] if isinstance(what, tuple) else what]
 
     def key_type(self, key: Key) -> LeafType:
         kind, what = key
@@ -277,6 +322,9 @@ class Plan:
         if kind == "capture":
             op, i = what
             return self._capture_type(op, i)
+        if kind == "contents":
+            op, k = what
+            return contents_type(op.args[k])
         return I64
 
     def _capture_type(self, op: Op, i: Any) -> LeafType:
@@ -290,24 +338,43 @@ class Plan:
         return results[len(op.results) + i]
 
     # ------------------------------------------------------------ text
+    def bytes_of(self, c: Construct) -> int:
+        """Bytes of a construct's record; of a body that is in scope, none."""
+        return 0 if c is self.root and self.activity.pattern.in_place else record_bytes(list(c.fields.values()))
+
+    def bytes(self, iterations: Sequence[int]) -> int:
+        """Bytes of all records of a call in which the loops, in the order of the text, ran so many iterations in all
+        (copies of contents and what callees keep not counted)."""
+        loops = zip(self.constructs[1:], iterations, strict=True)
+        return self.bytes_of(self.root) + sum(self.bytes_of(c) * n for c, n in loops)
+
     def show(self) -> str:
-        """The plan for a person: each construct, what it keeps and how many bytes that is an iteration."""
+        """The plan for a person: each construct, where what is needed of it comes from, and the bytes of its record."""
         lines = [f"reverse of {self.fn.title or '@' + self.fn.name}"]
         names: dict[Value, str] = {}
+        asked: dict[Construct, list[Key]] = {c: list(c.fields) for c in self.constructs}
+        for key in sorted(self.decisions.how, key=self._order):
+            c = self.key_owner(key)
+            if key not in asked[c] and self._is_worth_showing(key):
+                asked[c].append(key)
         for c in self.constructs:
-            depth, up = 0, c.parent
-            while up is not None:
-                depth, up = depth + 1, up.parent
-            pad = "  " * (depth + 1)
+            pad = "  " * (self.depth(c) + 1)
             where = "" if c.op is None else f" (line {c.op.span.line})"
             what = "body" if c.op is None else ("for loop" if c.op.name == "for" else "loop")
-            size = sum(1 if str(t) == "bool" else 8 for t in c.fields.values())
             unit = "in all" if c.op is None else "an iteration"
             exits = f", {len(c.exits)} exits" if len(c.exits) > 1 else ""
-            lines.append(f"{pad}{what}{where}: keeps {size} bytes {unit}{exits}")
-            for key, t in c.fields.items():
-                lines.append(f"{pad}  save {self._show_key(key, names)}: {t}")
+            lines.append(f"{pad}{what}{where}: keeps {self.bytes_of(c)} bytes {unit}{exits}")
+            for key in asked[c]:
+                lines.append(f"{pad}  {self._show_how(key, c)} {self._show_key(key, names)}: {self.key_type(key)}")
         return "\n".join(lines) + "\n"
+
+    def _is_worth_showing(self, key: Key) -> bool:
+        """Constants and counters go without saying."""
+        return not (self.decisions.is_free(key) or key[1] in self.counter)
+
+    def _show_how(self, key: Key, c: Construct) -> str:
+        in_scope = c is self.root and self.activity.pattern.in_place and key in c.fields
+        return (How.IN_SCOPE if in_scope else self.how(key)).value
 
     def _show_key(self, key: Key, names: dict[Value, str]) -> str:
         kind, what = key
@@ -320,7 +387,18 @@ class Plan:
             "start": "tape length before the loop", "end": "tape length after the loop", "count": "iterations begun",
             "trips": "trip count", "code": "exit by which the loop ended", "itercode": "exit of the iteration",
             "index": "place of a push or pop", "record": "record of a call", "capture": "what a rule keeps",
+            "contents": "copy of the contents of an array",
         }  # fmt: skip
-        op = what[0] if kind == "capture" else what
+        op = what[0] if isinstance(what, tuple) else what
         line = f" (line {op.span.line})" if isinstance(op, Op) and op.span.end else ""
         return labels[kind] + line
+
+
+_CODES = {"f64": "d", "f32": "f", "i64": "q", "bool": "?"}  # of `struct`; everything else is a reference
+
+
+def record_bytes(fields: Sequence[LeafType]) -> int:
+    """Bytes of a record in memory: natural alignment, padded at its end."""
+    codes = [_CODES.get(str(t), "P") for t in fields]
+    widest = max(codes, key=calcsize, default="?")
+    return calcsize("@" + "".join(codes) + f"0{widest}")

@@ -7,6 +7,8 @@ from the last to the first. As an ordinary function it is differentiated like an
 
 from __future__ import annotations
 
+from dsl.ad.kernels import written_memories
+from dsl.ad.shadows import each_record
 from dsl.analysis import Flow, Influence
 from dsl.analysis.influence import walk_cell
 from dsl.ir.core import Function, Op, Program, Region, Value, clone_region
@@ -70,10 +72,9 @@ class Restorer:
             for op in self.program.functions[name].body.walk():
                 if op.name == "call":
                     work.append(op.attrs["fn"])
-                elif op.name in ("store", "acc", "push", "pop"):
-                    t = op.args[0].type
-                    if isinstance(t, Mem) and t not in found:
-                        found.append(t)
+                for m in written_memories(op):
+                    if isinstance(m.type, Mem) and m.type not in found:
+                        found.append(m.type)
         return found
 
     def _journal(self, fn: Function, types: list[Mem]) -> str:
@@ -85,7 +86,7 @@ class Restorer:
         self.program.add(new)
         flow = self.influence.flow(fn.name)
         outside = self._written(flow, fn)
-        kept = [op for op in fn.body.walk() if _writes(op) and id(flow.cell(op.args[0])) in outside]
+        kept = {op: [m for m in written_memories(op) if id(flow.cell(m)) in outside] for op in fn.body.walk()}
         calls = [op for op in fn.body.walk() if op.name == "call" and self._needs_journal(op)]
         mapping: dict[Value, Value] = {}
         places = {id(op): i for i, op in enumerate(fn.body.walk())}
@@ -101,7 +102,8 @@ class Restorer:
             callee = self.program.functions[op.attrs["fn"]]
             copy.attrs["fn"] = self._journal(callee, types)
             copy.args += list(journals.values())
-        _note(new.body, {id(copies[places[id(op)]]) for op in kept}, journals)
+        noted = {id(copies[places[id(op)]]): [mapping.get(m, m) for m in ms] for op, ms in kept.items() if ms}
+        _note(new.body, noted, journals)
         return name
 
     def _needs_journal(self, op: Op) -> bool:
@@ -109,33 +111,38 @@ class Restorer:
         return "rule" not in callee.attrs and self.writes(callee)
 
 
-def _writes(op: Op) -> bool:
-    return op.name in ("store", "acc", "push", "pop")
-
-
-def _note(region: Region, ops: set[int], journals: dict[Mem, Value]) -> None:
-    """Put a journal entry before (a pop, a store) or after (a push) each of some ops."""
+def _note(region: Region, written: dict[int, list[Value]], journals: dict[Mem, Value]) -> None:
+    """Put journal entries before (a pop, a store, a kernel) or after (a push) each of some ops, by identity, for the
+    memories that each of them writes."""
     out: list[Op] = []
     for op in region.ops:
         for inner in op.regions:
-            _note(inner, ops, journals)
-        if id(op) not in ops:
-            out.append(op)
-            continue
+            _note(inner, written, journals)
         scratch = Region()
         b = Builder(scratch, op.span)
-        m = op.args[0]
-        assert isinstance(m.type, Mem)
-        fields: tuple[LeafType, ...] = m.type.fields
-        if op.name == "push":
-            b.op("push", (journals[m.type], m, b.i64(PUSHED), b.i64(0), *(b.zero(t) for t in fields)))
-        else:
-            place = op.args[1] if op.name != "pop" else b.prim("sub", b.op("len", (m,), (I64,)).result, b.i64(1))
-            old = b.op("load", (m, place), fields, first=0).results
-            kind = b.i64(POPPED if op.name == "pop" else STORED)
-            b.op("push", (journals[m.type], m, kind, place, *old))
+        for m in written.get(id(op), ()):
+            assert isinstance(m.type, Mem)
+            _entries(op, m, m.type.fields, journals[m.type], b)
         out += [*scratch.ops, op]
     region.ops[:] = out
+
+
+def _entries(op: Op, m: Value, fields: tuple[LeafType, ...], journal: Value, b: Builder) -> None:
+    """The entries of one op and one memory that it writes: of the record in question, or of all of them."""
+
+    def old(place: Value, kind: int, b: Builder) -> None:
+        record = b.op("load", (m, place), fields, first=0).results
+        b.op("push", (journal, m, b.i64(kind), place, *record))
+
+    match op.name:
+        case "push":
+            b.op("push", (journal, m, b.i64(PUSHED), b.i64(0), *(b.zero(t) for t in fields)))
+        case "pop":
+            old(b.prim("sub", b.op("len", (m,), (I64,)).result, b.i64(1)), POPPED, b)
+        case "kernel":
+            each_record(m, b, lambda inner, place: old(place, STORED, inner))
+        case _:
+            old(op.args[1], STORED, b)
 
 
 def _undo(t: Mem, journal: Value, b: Builder) -> None:

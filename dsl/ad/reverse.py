@@ -14,6 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from dsl.ad.activity import Activity
+from dsl.ad.decide import KEPT
+from dsl.ad.keep import trip_count
+from dsl.ad.kernels import active_factors, adjoint, adjoint_numbers, bilinear, dense_numbers, numbers_of
 from dsl.ad.plan import Construct, Key, Plan
 from dsl.ad.rules import active_operands, contribution, is_selection, needed
 from dsl.ir.core import Op, Region, Value
@@ -33,6 +36,7 @@ class Scope:
     def __init__(self, parent: Scope | None) -> None:
         self.parent = parent
         self.table: dict[Value, Value] = {}
+        self.made: dict[Key, Value] = {}  # what has been made again here
 
     def lookup(self, v: Value) -> Value | None:
         if v in self.table:
@@ -43,12 +47,11 @@ class Scope:
 class LoopScope(Scope):
     """The body of a reverse loop: the first use of an outer value's cotangent makes it carried."""
 
-    def __init__(
-        self, parent: Scope, region: Region, is_local: Callable[[Value], bool], sweep: Backward, outside: Builder
-    ) -> None:
+    def __init__(self, parent: Scope, region: Region, construct: Construct, sweep: Backward, outside: Builder) -> None:
         super().__init__(parent)
+        self.parent_scope = parent
         self.region = region
-        self.is_local = is_local
+        self.construct = construct
         self.sweep = sweep
         self.outside = outside
         self.carried: list[tuple[Value, Value, Value]] = []  # (primal, region parameter, initial value)
@@ -56,7 +59,7 @@ class LoopScope(Scope):
     def lookup(self, v: Value) -> Value | None:
         if v in self.table:
             return self.table[v]
-        if self.is_local(v):
+        if self.sweep.plan.encloses(self.construct, self.sweep.plan.owner[v]):
             return None
         assert self.parent is not None
         init = self.parent.lookup(v)
@@ -111,21 +114,54 @@ class Backward:
         return self.records[self.plan.key_owner(key)][key]
 
     def primal(self, v: Value) -> Value:
-        """A primal value: kept, or made again."""
-        if isinstance(v.owner, Op) and v.owner.name in ("const", "null"):
-            return self.b.op(v.owner.name, (), (v.type,), **v.owner.attrs).result
-        if v in self.plan.counter:
-            loop = self.plan.counter[v]
-            offset = self.b.prim("mul", self.counters[loop], self.primal(loop.args[2]))
-            return self.b.prim("add", self.primal(loop.args[0]), offset)
-        return self.fetch(("primal", v))
+        return self.value(("primal", v))
 
     def shadow(self, v: Value) -> Value:
-        if isinstance(v.owner, Op) and v.owner.name == "null":
-            t = tangent(v.type)
-            assert t is not None
-            return self.b.zero(t)
-        return self.fetch(("shadow", v))
+        return self.value(("shadow", v))
+
+    def value(self, key: Key) -> Value:
+        """Something of the forward sweep: kept, or made again as the plan says."""
+        if self.plan.how(key) in KEPT:
+            return self.fetch(key)
+        scope: Scope | None = self.scope
+        while scope is not None:
+            if key in scope.made:
+                return scope.made[key]
+            scope = scope.parent
+        return self._outside_loops(key)
+
+    def _outside_loops(self, key: Key) -> Value:
+        """Make something again outside the loops that its definition is outside of: what defines it was run where these
+        loops were."""
+        owner, outer_b, outer = self.plan.key_owner(key), self.b, self.scope
+        scope: Scope | None = outer
+        while scope is not None:
+            if isinstance(scope, LoopScope) and not self.plan.encloses(scope.construct, owner):
+                self.b, self.scope = scope.outside, scope.parent_scope
+            scope = scope.parent
+        made = self.scope.made[key] = self._again(key)
+        self.b, self.scope = outer_b, outer
+        return made
+
+    def _again(self, key: Key) -> Value:
+        kind, what = key
+        if kind == "trips":
+            return trip_count([self.primal(a) for a in what.args[:3]], self.b)
+        assert isinstance(what, Value)
+        if what in self.plan.counter:
+            loop = self.plan.counter[what]
+            offset = self.b.prim("mul", self.counters[loop], self.primal(loop.args[2]))
+            return self.b.prim("add", self.primal(loop.args[0]), offset)
+        op = what.owner
+        assert isinstance(op, Op)
+        type = what.type if kind == "primal" else tangent(what.type)
+        assert type is not None
+        if op.name == "null":
+            return self.b.zero(type)
+        if op.name == "load":
+            args = (self.value((kind, op.args[0])), self.primal(op.args[1]))
+            return self.b.op("load", args, (type,), first=op.attrs.get("first", 0) + op.results.index(what)).result
+        return self.b.op(op.name, [self.primal(a) for a in op.args], (type,), **op.attrs).result
 
     def zero_cotangent(self, v: Value, b: Builder) -> Value:
         t = tangent(v.type)
@@ -338,14 +374,6 @@ class Backward:
         return self.b.prim("lt", code, self.b.i64(middle))
 
     # ---- loops
-    def _is_inside(self, v: Value, c: Construct) -> bool:
-        owner: Construct | None = self.plan.owner[v]
-        while owner is not None:
-            if owner is c:
-                return True
-            owner = owner.parent
-        return False
-
     def _op_for(self, op: Op) -> None:
         self._take(op)
         c = self.plan.loop[op]
@@ -355,7 +383,7 @@ class Backward:
         for k in active:
             d = self.given[op].get(k)
             inits.append(self.zero_cotangent(carried[k], self.b) if d is None else d)
-        trips = self.fetch(("trips", op))
+        trips = self.value(("trips", op))
         start = self.fetch(("start", op)) if c.fields else None
 
         def begin(region: Region, b: Builder) -> None:
@@ -429,7 +457,7 @@ class Backward:
         while True:
             region = Region([*fixed, *(i.type for i in inits)])
             incoming = region.params[len(fixed) :]
-            scope = LoopScope(outer, region, lambda v: self._is_inside(v, c), self, outer_b)
+            scope = LoopScope(outer, region, c, self, outer_b)
             self.b, self.scope, self.here = Builder(region, op.span), scope, c
             self.carried[op] = dict(zip(active, incoming, strict=True))
             for p, k in zip(incoming, active, strict=True):
@@ -537,6 +565,25 @@ class Backward:
         shadow = self.shadow(op.result)
         assert isinstance(shadow.type, Mem)
         clear_memory(shadow, self.b)
+
+    def _op_kernel(self, op: Op) -> None:
+        """Each factor's cotangent is a product of the target's and the other factor, as it was."""
+        rule = bilinear(op, self.activity)
+        if rule is None:
+            return
+        for f in active_factors(op, rule, self.activity):
+            other = rule.other(f)
+            copied = self.plan.copies(op, other)
+            names = numbers_of(op)
+            numbers = {name: self.primal(names[name]) for name in adjoint_numbers(rule, f, copied)}
+            if copied:
+                elements = rule.factors[other]
+                numbers |= dense_numbers(elements, numbers[elements.counts[0]], self.b)
+                factor = self.fetch(("contents", (op, other)))
+            else:
+                factor = self.primal(op.args[other])
+            shadows = {k: self.shadow(op.args[k]) for k in (rule.target, f)}
+            adjoint(rule, f, {**shadows, other: factor}, numbers, self.b)
 
     # ---- calls
     def _op_call(self, op: Op) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dsl.ad.activity import has_tangent
 from dsl.ir.core import Function, Program, Region, Value
 from dsl.ops import Builder
-from dsl.types import BOOL, I64, LeafType, Mem, is_ref, tangent
+from dsl.types import BOOL, F64, I64, LeafType, Mem, is_ref, tangent
 
 
 def nested_types(t: LeafType) -> list[Mem]:
@@ -68,6 +68,12 @@ class Shadows:
         once = self._get("add once", target.type, self._build_add)
         b.call(once, [target, source, *(seen[t] for t in types)])
 
+    def dot(self, x: Value, y: Value, b: Builder) -> Value:
+        """The sum over all numbers of two shadows of one memory of their products (null: zero); records refer to no
+        memory."""
+        (out,) = b.call(self._get("dot", x.type, self._build_dot), [x, y])
+        return out
+
     def clear(self, m: Value, b: Builder) -> None:
         """Zero every number of a shadow."""
         b.call(self._get("clear", m.type, self._build_clear), [m])
@@ -82,6 +88,9 @@ class Shadows:
             if what == "shadow":
                 params += [Mem((m, shadow_type(m))) for m in nested_types(t)]
                 results = (shadow_type(t),)
+            elif what == "dot":
+                params.append(t)
+                results = (F64,)
             elif what.startswith("add"):
                 params.append(t)
             if what == "add once":
@@ -126,11 +135,11 @@ class Shadows:
         b = Builder(fn.body)
         target, source, *sets = fn.params
         seen = dict(zip(nested_types(t), sets, strict=True)) if sets else {}
-        self._unless_null(target, t, b)
+        self._unless_null(target, b)
+        self._unless_null(source, b)
         if seen:
             self._unless_in(target, seen[t], b)
-        lengths = [b.op("len", (m,), (I64,)).result for m in (target, source)]
-        n = b.prim("select", b.prim("lt", lengths[0], lengths[1]), lengths[0], lengths[1])
+        n = self._shorter(target, source, b)
 
         def one(body: Builder, i: Value) -> None:
             for f, inner in enumerate(t.fields):
@@ -143,10 +152,32 @@ class Shadows:
         _each(b, n, one)
         b.return_()
 
+    def _build_dot(self, fn: Function, t: Mem) -> None:
+        b = Builder(fn.body)
+        x, y = fn.params
+        for m in fn.params:
+            b.if_(_is_null(m, b), (), lambda arm: arm.return_(arm.f64(0.0)), lambda arm: arm.yield_())
+        n = self._shorter(x, y, b)
+        region = Region([I64, F64])
+        inner = Builder(region, b.span)
+        i, total = region.params
+        for f, item in enumerate(t.fields):
+            if item != BOOL:
+                pair = [inner.op("load", (m, i), (item,), first=f).result for m in (x, y)]
+                term = inner.prim("mul", *(v if item == F64 else inner.prim("tof64", v) for v in pair))
+                total = inner.prim("add", total, term)
+        inner.next_(total)
+        results = b.op("for", (b.i64(0), b.prim("sub", n, b.i64(1)), b.i64(1), b.f64(0.0)), (F64,), [region]).results
+        b.return_(*results)
+
+    def _shorter(self, x: Value, y: Value, b: Builder) -> Value:
+        lengths = [b.op("len", (m,), (I64,)).result for m in (x, y)]
+        return b.prim("select", b.prim("lt", lengths[0], lengths[1]), lengths[0], lengths[1])
+
     def _build_clear(self, fn: Function, t: Mem) -> None:
         b = Builder(fn.body)
         (m,) = fn.params
-        self._unless_null(m, t, b)
+        self._unless_null(m, b)
 
         def one(body: Builder, i: Value) -> None:
             for f, inner in enumerate(t.fields):
@@ -158,9 +189,8 @@ class Shadows:
         _each(b, b.op("len", (m,), (I64,)).result, one)
         b.return_()
 
-    def _unless_null(self, m: Value, t: Mem, b: Builder) -> None:
-        is_null = b.op("same", (m, b.zero(t)), (BOOL,)).result
-        b.if_(is_null, (), lambda arm: arm.return_(), lambda arm: arm.yield_())
+    def _unless_null(self, m: Value, b: Builder) -> None:
+        b.if_(_is_null(m, b), (), lambda arm: arm.return_(), lambda arm: arm.yield_())
 
     def _unless_in(self, m: Value, seen: Value, b: Builder) -> None:
         """Return where a memory is in a set, else put it in."""
@@ -174,6 +204,10 @@ class Shadows:
         b.op("push", (seen, m))
 
 
+def _is_null(m: Value, b: Builder) -> Value:
+    return b.op("same", (m, b.zero(m.type)), (BOOL,)).result
+
+
 def _each(b: Builder, n: Value, body: Callable[[Builder, Value], None]) -> None:
     """`for i in 0:n-1`"""
     region = Region([I64])
@@ -181,6 +215,11 @@ def _each(b: Builder, n: Value, body: Callable[[Builder, Value], None]) -> None:
     body(inner, region.params[0])
     inner.next_()
     b.op("for", (b.i64(0), b.prim("sub", n, b.i64(1)), b.i64(1)), (), [region])
+
+
+def each_record(m: Value, b: Builder, body: Callable[[Builder, Value], None]) -> None:
+    """Do something for the place of each record of a memory."""
+    _each(b, b.op("len", (m,), (I64,)).result, body)
 
 
 def _search(b: Builder, n: Value, body: Callable[[Builder, Value], None]) -> None:

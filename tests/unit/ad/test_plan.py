@@ -37,7 +37,7 @@ fn @f(%x: f64) -> f64 {
   return %e
 }
 """)
-    assert text == "reverse of @f\n  body: keeps 8 bytes in all\n    save %e: f64\n"
+    assert text == "reverse of @f\n  body: keeps 0 bytes in all\n    in scope %e: f64\n"
 
 
 @pytest.mark.parametrize(("op", "kept"), [("add", 0), ("mul", 8)])
