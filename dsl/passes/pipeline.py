@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from dsl.ir.core import Function, Program
 from dsl.ir.verifier import verify as check
 from dsl.passes.common import quiet_functions
+from dsl.passes.counted import counted
 from dsl.passes.cse import cse
 from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
@@ -49,6 +50,7 @@ def optimise(
         run.each("flatten", flatten)
         run.each("simplify", simplify)
         run.each("cse", cse)
+        run.whole("counted", counted(program))
         run.each("licm", partial(licm, exact=not final))
         quiet = quiet_functions(program, roots)
         run.each("dce", partial(dce, quiet=quiet))
