@@ -18,7 +18,7 @@ from typing import Any
 from dsl.diagnostics import Source, error
 from dsl.driver import Mode, Options
 from dsl.syntax.files import read_source
-from dsl.trees import central_differences, numbers, with_zeros
+from dsl.trees import central_differences, is_array, numbers, with_zeros
 from dsl.workspace import Argnums, Code, Function, Workspace
 
 
@@ -190,7 +190,8 @@ def check_grads(
 ) -> None:
     """Compare forward mode, reverse mode and central differences; AssertionError where they disagree.
 
-    `order=2` also compares the derivatives of each first derivative with respect to a number.
+    `order=2` also compares the derivatives of each first derivative with respect to a number, and of a weighted sum of
+    those with respect to the elements of an array.
     """
     f = _function(fn)
     differences = central_differences(f, args, step)
@@ -203,5 +204,7 @@ def check_grads(
                     f"{numeric!r} by central differences"
                 )
     if order > 1:
-        for k in (k for k, arg in enumerate(args) if isinstance(arg, float)):
-            check_grads(grad(f, k), args, order - 1, rtol=rtol * 10, atol=atol * 10, step=step)
+        for k, (arg, entry) in enumerate(zip(args, gradient(f, *args), strict=True)):
+            if isinstance(arg, float) or (is_array(arg) and entry is not None):
+                first = f.transformed("grad_sum" if is_array(arg) else "grad", k)
+                check_grads(first, args, order - 1, rtol=rtol * 10, atol=atol * 10, step=step)

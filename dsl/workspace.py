@@ -31,6 +31,7 @@ Argnums: TypeAlias = int | tuple[int, ...]
 TRANSFORMS = {
     "grad": "f -> (xs...) -> (g = gradient(f, xs...); {g})",
     "value_and_grad": "f -> (xs...) -> (r = withgradient(f, xs...); g = r.grad; (r.val, {g}))",
+    "grad_sum": "f -> (xs...) -> (g = gradient(f, xs...); s = 0.0; for (i, x) in enumerate({g}) s += i*x end; s)",
     "derivative": "f -> f'",
     "hessian": "f -> x -> hessian(f, x)",
     "hvp": "f -> (x, v) -> hvp(f, x, v)",
@@ -56,6 +57,10 @@ class Result:
     def __str__(self) -> str:
         """In the language's own notation."""
         return show_leaves(self.leaves, self.type)
+
+    def short(self, most: int = 400) -> str:
+        """The same for a terminal: of an array of more than `most` elements only the beginning and the end."""
+        return show_leaves(self.leaves, self.type, most)
 
     def json(self) -> Any:
         return to_json(self.leaves, self.type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 
 from dsl.cli.options import add_options, add_program, open_program, print_timings, split_program
@@ -30,6 +31,6 @@ def execute(arguments: Namespace) -> int:
     if arguments.json:
         print_json({"value": result.json()})
     else:
-        print(result)
+        print(result.short() if sys.stdout.isatty() else result)
     print_timings(work, arguments.timings)
     return 0

@@ -23,6 +23,14 @@ def show_float32(x: float) -> str:
     return text.replace("e", "f") if "e" in text else f"{text}f0"
 
 
+def show_element(x: float | bool, bool_: bool) -> str:
+    """A Bool or a Float32 as an element of an array, which names their type: `1`, `1.5`, `1.0e-5`, `Inf`."""
+    if bool_:
+        return "1" if x else "0"
+    text = show_float32(x)
+    return text[:-2] if text.endswith(("Inf32", "NaN32")) else text.removesuffix("f0").replace("f", "e")
+
+
 def show_int(n: int) -> str:
     return str(n)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from dsl.diagnostics.format import quote, show_bool, show_float, show_float32, show_int
+from dsl.diagnostics.format import quote, show_bool, show_element, show_float, show_float32, show_int
 from dsl.interp import Memory
 from dsl.runtime.arrays import is_complex
 from dsl.runtime.shape import Items, make
@@ -36,13 +36,10 @@ _NUMBERS: dict[LangType, Any] = {
 }  # fmt: skip
 
 
-def _short_float32(x: float) -> str:
-    text = show_float32(x)
-    return text[:-2] if text.endswith(("Inf32", "NaN32")) else text.removesuffix("f0").replace("f", "e")
-
-
 # Numbers that are written in another way as elements of an array, which names their type.
-_SHORT: dict[LangType, Callable[[Any], str]] = {FLOAT32: _short_float32, BOOLEAN: lambda x: show_int(int(x))}
+_SHORT: dict[LangType, Callable[[Any], str]] = {
+    FLOAT32: lambda x: show_element(x, False), BOOLEAN: lambda x: show_element(x, True),
+}  # fmt: skip
 
 
 def joined(parts: Sequence[tuple[LangType, Sequence[Any]]]) -> str:

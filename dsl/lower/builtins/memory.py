@@ -25,6 +25,7 @@ from dsl.lower.loops import Plan, for_each, range_item
 from dsl.lower.patterns import Abstract, GenericP, Pattern, StructP, TupleP
 from dsl.lower.values import Val, is_number, items_of, show_type, text_of, tuple_val
 from dsl.types import (
+    BOOL,
     BOTTOM,
     I64,
     INT64,
@@ -68,8 +69,16 @@ def element(f: Frame, v: Val, value: Val) -> Val:
     return convert_value(f, value, v.type.item, f.span)
 
 
+def must_grow(f: Frame, v: Val) -> None:
+    """A check that a vector can change its length."""
+    if getattr(v.leaf.owner, "name", "") != "new":
+        text = "the length of an array that was handed over by Python cannot be changed"
+        f.check(f.b.op("growable", (v.leaf,), (BOOL,)).result, "E0409", text, hint="copy(v) is a vector that can grow")
+
+
 def append(f: Frame, v: Val, value: Val) -> None:
     value = element(f, v, value)
+    must_grow(f, v)
     if f.layout_fits(v.leaf, 0, leaves(value.type)):
         f.b.op("push", (v.leaf, *value.leaves))
 
@@ -120,6 +129,7 @@ def lower_pop(f: Frame, args: list[Val]) -> Val | None:
     if len(args) != 1 or not isinstance(args[0].type, VectorType):
         return None
     (item,) = f.current(args[0].type)
+    must_grow(f, args[0])
     n = length_of(f, args[0])
     f.check(f.b.prim("gt", n, f.b.i64(0)), "E0409", "pop! of an empty vector")
     if item == BOTTOM:
@@ -134,6 +144,7 @@ def lower_pop(f: Frame, args: list[Val]) -> Val | None:
 def lower_empty(f: Frame, args: list[Val]) -> Val | None:
     if len(args) != 1 or not isinstance(args[0].type, VectorType):
         return None
+    must_grow(f, args[0])
     key = f.unit.fresh_key(f, "empty")
     over = Val(IterType("counted", (INT64,) * 3), (f.b.i64(1), length_of(f, args[0]), f.b.i64(1)))
     wanted = leaves(f.current(args[0].type)[0])

@@ -13,6 +13,7 @@ from typing import NoReturn
 from dsl.diagnostics import error
 from dsl.diagnostics.format import escape, quote
 from dsl.ir.core import Value
+from dsl.lower.arrays import Geometry, geometry, less_one, load_at, product
 from dsl.lower.builtins.registry import BUILTINS, builtin
 from dsl.lower.calls import call_name
 from dsl.lower.control import branch
@@ -25,11 +26,12 @@ from dsl.types import (
     BOTTOM,
     FLOAT32,
     FLOAT64,
-    I64,
     INT64,
     NOTHING,
     STRING,
     SYMBOL,
+    AdjointType,
+    ArrayType,
     DictType,
     FnType,
     Irrational,
@@ -114,8 +116,8 @@ class _Printer:
 
         branch(self.f, cond, arm(then), arm(orelse), False)
 
-    def each(self, over: Val, show: Callable[[Val], None]) -> None:
-        """The items of something, with commas between them."""
+    def each(self, over: Val, show: Callable[[Val], None], between: str = ", ") -> None:
+        """The items of something, with something between them."""
         f = self.f
         self.flush()
         key = f.unit.fresh_key(f, "print")
@@ -123,7 +125,7 @@ class _Printer:
         f.env[first] = Slot(Val(BOOLEAN, (f.b.bool(True),)))
 
         def body(item: Val) -> None:
-            self.choice(f.env[first].val.leaf, lambda: None, lambda: self.add(", "))
+            self.choice(f.env[first].val.leaf, lambda: None, lambda: self.add(between))
             f.env[first] = Slot(Val(BOOLEAN, (f.b.bool(False),)))
             show(item)
             self.flush()
@@ -184,17 +186,58 @@ def _show_variant(p: _Printer, v: Val, quoted: bool) -> None:
     at(0)
 
 
-def _show_vector(p: _Printer, v: Val, quoted: bool) -> None:
+_SHORT = (BOOLEAN, FLOAT32)  # an array of these names its type
+
+
+def _show_array(p: _Printer, v: Val, quoted: bool) -> None:
+    """`[1.0, 2.0]`, `[1 2; 3 4]`, `[1 2;;; 3 4]`, `Bool[1, 0]`, `Float64[]`, `Matrix{Float64}(undef, 0, 3)`."""
     if not p.printing:
         p.add(show_type(v.type))
         return
-    (item,) = p.f.current(v.type)
-    n = p.f.b.op("len", v.leaves, (I64,)).result
-    empty = p.f.b.prim("eq", n, p.f.b.i64(0))
-    shown = "Any" if item == BOTTOM else show_type(item)
-    p.choice(empty, lambda: p.add(f"{shown}["), lambda: p.add("["))
-    p.each(v, lambda x: p.value(x, True))
-    p.add("]")
+    f, g = p.f, geometry(p.f, v)
+    name = "Any" if g.item == BOTTOM else show_type(g.item)
+
+    def nothing_in_it() -> None:
+        if g.rank == 1:
+            p.add(f"{name}[]")
+            return
+        p.add(f"Matrix{{{name}}}(undef" if g.rank == 2 else f"Array{{{name}, {g.rank}}}(undef")
+        for n in g.sizes:
+            p.add(", ")
+            p.leaf(n)
+        p.add(")")
+
+    def elements() -> None:
+        p.add(f"{name}[" if g.item in _SHORT else "[")
+        _show_block(p, g, ())
+        if g.rank > 1:  # where the last size is 1, its separator stands at the end
+            p.choice(f.b.prim("eq", g.sizes[-1], f.b.i64(1)), lambda: p.add(";" * g.rank), lambda: None)
+        p.add("]")
+
+    p.choice(f.b.prim("eq", product(f, g.sizes), f.b.i64(0)), nothing_in_it, elements)
+
+
+def _show_block(p: _Printer, g: Geometry, behind: tuple[Value, ...]) -> None:
+    """The part of an array where the last indices are given: matrices row by row, of higher ranks slice by slice."""
+    f, free = p.f, g.rank - len(behind)
+
+    def over(k: int, show: Callable[[Value], None], between: str) -> None:
+        counted = Val(IterType("counted", (INT64,) * 3), (f.b.i64(0), less_one(f, g.sizes[k]), f.b.i64(1)))
+        p.each(counted, lambda i: show(i.leaf), between)
+
+    def element(*indices: Value) -> None:
+        item = load_at(f, g, indices)
+        if item.type in _SHORT:
+            p.leaf(item.leaf, ":element")
+        else:
+            p.value(item, True)
+
+    if free == 1:
+        over(0, lambda i: element(i), ", ")
+    elif free == 2:
+        over(0, lambda i: over(1, lambda j: element(i, j, *behind), " "), "; ")
+    else:
+        over(free - 1, lambda k: _show_block(p, g, (k, *behind)), f"{';' * free} ")
 
 
 def _show_pair(p: _Printer, k: Val, v: Val) -> None:
@@ -262,7 +305,8 @@ def _literal(p: _Printer, v: Val, quoted: bool) -> None:
 
 _SHOWN: dict[type, Callable[[_Printer, Val, bool], None]] = {
     TupleType: _show_tuple, NamedTupleType: _show_named, StructType: _show_struct, OptionalType: _show_optional,
-    VariantType: _show_variant, VectorType: _show_vector, StaticDictType: _show_static_dict, DictType: _show_dict,
+    VariantType: _show_variant, VectorType: _show_array, ArrayType: _show_array, AdjointType: _show_array,
+    StaticDictType: _show_static_dict, DictType: _show_dict,
     RefType: _show_ref, RangeType: _show_range, IterType: _show_text, SymbolLit: _literal, StringLit: _literal,
     Irrational: lambda p, v, q: p.add(v.type.name),  # type: ignore[union-attr]
     TypeValue: lambda p, v, q: p.add(show_type(v.type.type)),  # type: ignore[union-attr]
