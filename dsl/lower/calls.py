@@ -188,6 +188,8 @@ def call_plain(f: Frame, fn: GenericFunction, args: list[Val], keywords: Keyword
         return split_result
     if fn.name in ("+", "*") and len(args) > 2:  # chains are one call: a method for two folds them from the left
         return call_function(f, fn, [call_function(f, fn, args[:2], {}, span), *args[2:]], keywords, span)
+    if fn.builtin is not None and f.unit.session.take(fn.name):  # the library has methods for it
+        return call_function(f, fn, args, keywords, span)
     raise no_method(fn, args, span)
 
 

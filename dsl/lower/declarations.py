@@ -149,11 +149,18 @@ class Global:
 
 
 class Namespace:
-    """Names at top level: the user's, with the standard library behind it, with the built-in ones behind that."""
+    """Names at top level: the user's, with the standard library behind it, with the built-in ones behind that.
+    `take` makes the library declare a name, where it has it."""
 
-    def __init__(self, parent: Namespace | None, builtins: Callable[[str], GenericFunction | None]) -> None:
+    def __init__(
+        self,
+        parent: Namespace | None,
+        builtins: Callable[[str], GenericFunction | None],
+        take: Callable[[str], object] | None = None,
+    ) -> None:
         self.parent = parent
         self.builtins = builtins
+        self.take = take
         self.functions: dict[str, GenericFunction] = {}
         self.types: dict[str, StructDecl | Abstract | LangType] = {}
         self.globals: dict[str, Global] = {}
@@ -173,7 +180,14 @@ class Namespace:
         return self.builtins(name)
 
     def type(self, name: str) -> StructDecl | Abstract | LangType | None:
-        return next((ns.types[name] for ns in self.chain() if name in ns.types), None)
+        for ns in self.chain():
+            if ns.take is not None:
+                ns.take(name)
+            if name in ns.types:
+                return ns.types[name]
+            if name in ns.functions:  # a function of that name is meant, not a type further out
+                return None
+        return None
 
     def global_(self, name: str) -> Global | None:
         return next((ns.globals[name] for ns in self.chain() if name in ns.globals), None)

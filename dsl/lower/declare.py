@@ -39,6 +39,7 @@ def declare_all(session: Session, ns: Namespace, nodes: Sequence[ast.Expr]) -> N
             _check_rule(node, functions[id(node)])
 
 
+RULES = frozenset({"rrule", "frule"})
 # What these have is there without being asked for; programs written for Julia ask.
 LIBRARY = frozenset({
     "Base", "Core", "Main", "LinearAlgebra", "Statistics", "SpecialFunctions", "LogExpFunctions", "ChainRulesCore",
@@ -168,7 +169,7 @@ def _function_for(session: Session, ns: Namespace, node: ast.FunctionDef) -> Gen
             declared.outer = GenericFunction(name, ns)
         return declared.outer
     base_name = name.split(".", 1)[1] if "." in name else name
-    extends = "." in name or name in ns.imported or name in OPERATOR_NAMES or node.adjoint
+    extends = "." in name or name in ns.imported or name in OPERATOR_NAMES or node.adjoint or name in RULES
     if name in ns.functions:
         return ns.functions[name]
     if extends:

@@ -42,8 +42,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import dsl.lower.builtins.all  # noqa: F401 - fills the table of built-in functions
@@ -56,6 +54,7 @@ from dsl.lower.builtins.text import template
 from dsl.lower.calls import call_value, ir_name
 from dsl.lower.declarations import GenericFunction, Global, Method, Namespace, StructDecl
 from dsl.lower.frame import Frame
+from dsl.lower.library import index
 from dsl.lower.lowering import expr
 from dsl.lower.names import global_value, name_value
 from dsl.lower.scopes import FunctionScope, analyse
@@ -83,13 +82,6 @@ class Entry:
 _PARSED: dict[Source, ast.File] = {}  # the library's trees: read once a process, they are the same for all sessions
 
 
-@cache
-def stdlib_sources() -> list[Source]:
-    """The files of the standard library, in the order of their names."""
-    folder = Path(__file__).resolve().parent.parent / "stdlib"
-    return [Source(f"<{p.name}>", p.read_text("utf-8")) for p in sorted(folder.glob("*.dfl"))]
-
-
 class Session:
     def __init__(
         self,
@@ -110,26 +102,40 @@ class Session:
         self.closure_methods: dict[tuple[FunctionScope, object], Method] = {}
         self.template = template
         self._builtins: dict[str, GenericFunction] = {}
-        self.base = Namespace(None, self.builtin)
+        self.base = Namespace(None, self.builtin, self._look)
         self.namespace = Namespace(self.base, self.builtin)
-        for lib in stdlib_sources() if library is None else library:
-            if lib not in _PARSED:
-                _PARSED[lib] = parse(lib)
-            toplevel.declare(self, self.base, _PARSED[lib].statements)
+        self._library = index(library)
+        self._taken: set[Source] = set()
 
     # ------------------------------------------------------------ names
     def builtin(self, name: str) -> GenericFunction | None:
         """The built-in function of a name, with the methods that were added to it in this session."""
+        self._look(name)
         if name not in self._builtins and name in BUILTINS:
             self._builtins[name] = GenericFunction(name, self.base, BUILTINS[name])
         return self._builtins.get(name) or self.base.functions.get(name)
+
+    def _look(self, name: str) -> None:
+        """A new name of the library is about to be looked up."""
+        if name not in BUILTINS:
+            self.take(name)
+
+    def take(self, name: str) -> bool:
+        """Take in the files of the library that define a name; whether there were any left."""
+        files = [source for source in self._library.get(name, ()) if source not in self._taken]
+        self._taken.update(files)
+        for source in files:
+            if source not in _PARSED:
+                _PARSED[source] = self.parse(source)
+            toplevel.declare(self, self.base, _PARSED[source].statements)
+        return bool(files)
 
     def extended(self) -> list[GenericFunction]:
         """The built-in functions that have been asked for so far, which may have got methods."""
         return list(self._builtins.values())
 
     def builtin_names(self) -> list[str]:
-        return [*BUILTINS, *self.base.functions]
+        return [*BUILTINS, *self._library]
 
     @property
     def globals(self) -> dict[str, Global]:

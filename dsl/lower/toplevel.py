@@ -39,7 +39,8 @@ def declare(session: Session, namespace: Namespace, statements: Sequence[ast.Exp
     except DslError:
         namespace.functions, namespace.types = before[0], before[1]
         for fn, methods, rules in before[2]:
-            fn.methods, fn.rules = methods, rules
+            library = [m for m in fn.methods if m.namespace is not namespace and m not in methods]  # taken in meanwhile
+            fn.methods, fn.rules = [*methods, *library], rules
         raise
 
 

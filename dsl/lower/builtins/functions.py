@@ -52,3 +52,7 @@ def call_composition(f: Frame, fn: Val, args: list[Val], keywords: Keywords, spa
 @builtin("|>")
 def lower_pipe(f: Frame, args: list[Val]) -> Val | None:
     return call_value(f, args[1], [args[0]], {}, f.span) if len(args) == 2 else None
+
+
+# The rules of ChainRules are methods of these; a program and the library add to the same ones.
+builtin("rrule", "frule")(lambda f, args: None)

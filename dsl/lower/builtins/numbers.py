@@ -187,7 +187,7 @@ def lower_literal_pow(f: Frame, args: list[Val]) -> Val | None:
 def call_name_if_extended(f: Frame, name: str, args: list[Val]) -> Val | None:
     """The user's method for numbers, where there is one."""
     fn = f.namespace.builtins(name)
-    if fn is None or not fn.methods:
+    if fn is None or select_method(fn, [a.type for a in args], f.span) is None:
         return None
     return call_name(f, name, args)
 

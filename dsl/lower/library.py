@@ -1,0 +1,48 @@
+"""Which file of the standard library defines which name, found without parsing, so that a file is read when needed.
+
+A file is taken in when one of its new names is looked up, or when a built-in function that it gives methods to is
+called with what it has no method for. Definitions stand at the beginning of a line: `function f(…)`, `f(x) = …`,
+`struct T`, `const T = …`, `abstract type T`. `tests/unit/lower/test_library.py` compares this with the parser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from dsl.diagnostics import Source
+
+_QUOTED = re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"""|^"(?:[^"\\\n]|\\.)*"|#=.*?=#', re.MULTILINE | re.DOTALL)
+_DEFINITION = re.compile(
+    r"^(?:function\s+|mutable\s+struct\s+|struct\s+|abstract\s+type\s+|const\s+|(?=\S+?\())"
+    r"(?!@)(?:Base\.)?([^\s({=,;]+)",
+    re.MULTILINE,
+)
+
+
+@cache
+def stdlib_sources() -> tuple[Source, ...]:
+    """The files of the standard library, in the order of their names."""
+    folder = Path(__file__).resolve().parent.parent / "stdlib"
+    return tuple(Source(f"<{p.name}>", p.read_text("utf-8")) for p in sorted(folder.glob("*.dfl")))
+
+
+def defined_names(text: str) -> list[str]:
+    """The names that a library file defines or gives methods to, in order."""
+    return list(dict.fromkeys(_DEFINITION.findall(_QUOTED.sub("", text))))
+
+
+@cache
+def _index(sources: tuple[Source, ...]) -> dict[str, tuple[Source, ...]]:
+    found: dict[str, tuple[Source, ...]] = {}
+    for source in sources:
+        for name in defined_names(source.text):
+            found[name] = (*found.get(name, ()), source)
+    return found
+
+
+def index(sources: Sequence[Source] | None) -> Mapping[str, tuple[Source, ...]]:
+    """The files that define a name; of the standard library for None."""
+    return _index(stdlib_sources() if sources is None else tuple(sources))
