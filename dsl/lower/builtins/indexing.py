@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dsl.diagnostics import error
-from dsl.ir.core import Value
+from dsl.ir.core import Op, Value
 from dsl.lower.arrays import (
     Geometry,
     geometry,
@@ -268,17 +268,17 @@ def check_same_count(f: Frame, sizes: Sequence[Value], source: Geometry) -> None
 def unaliased(f: Frame, value: Val, target: Value) -> Val:
     """The value, or a copy where it lies in the memory that is written."""
     mem = value.leaves[0]
-    if mem.type != target.type or _fresh(mem):
+    if mem is target:
+        return call_name(f, "copy", [value])
+    if mem.type != target.type or _newer(f, mem, target):
         return value
     shared = f.b.op("same", (mem, target), (BOOL,)).result
     return branch(f, shared, lambda: call_name(f, "copy", [value]), lambda: value, True)
 
 
-def _fresh(mem: Value) -> bool:
-    return getattr(mem.owner, "name", "") == "new"
-
-
-def store_scalar(f: Frame, v: Val, region: Part, value: Val) -> None:
-    nest(f, region.sizes, lambda at: f.store(region.g.mem, region.at(f, at), element_for(f, v.type, value)))
-
-
+def _newer(f: Frame, mem: Value, other: Value) -> bool:
+    """Whether a memory was made in the straight line that leads here, after the other one was known."""
+    here = f.b.region.ops
+    if not isinstance(mem.owner, Op) or mem.owner.name != "new" or mem.owner not in here:
+        return False
+    return other.owner not in here or here.index(other.owner) < here.index(mem.owner)  # type: ignore[arg-type]
