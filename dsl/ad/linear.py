@@ -18,7 +18,7 @@ from dsl.types import is_ref
 INDEPENDENT, ZERO, LINEAR, OTHER = 0, 1, 2, 3  # ZERO: independent, and the constant 0
 
 # Kernels that change one memory to something linear in what it was, the other memories being independent.
-LINEAR_IN_PLACE: dict[str, int] = {}
+LINEAR_IN_PLACE: dict[str, int] = {"trsm": 1}
 
 
 def join(a: int, b: int) -> int:

@@ -1,7 +1,7 @@
-"""Forward mode of a function that has a pullback only, where memory goes in or comes out: the pullback transposed.
+"""Forward mode of a function that has a pullback only, where memory goes in or comes out: its transpose.
 
-A pullback P is linear in the cotangents ȳ of the results, P(ȳ) = Jᵀȳ; so Jẋ is the gradient of ⟨P(ȳ), ẋ⟩ with respect to
-ȳ, at any ȳ. Here ȳ is zero. That the pullback is linear is for the caller to know (`ad.linear`).
+A pullback P is linear in the cotangents ȳ of the results, P(ȳ) = Jᵀȳ; so Jẋ is the gradient of ⟨P(ȳ), ẋ⟩ with respect
+to ȳ, at any ȳ. Here ȳ is zero. That the pullback is linear is for the caller to know (`ad.linear`).
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class Transposer:
         made = {k: make(results[k], b) for k in refs}
         given = []
         for k, d in zip(rule.wrt, tangents, strict=True):
-            empty = (lambda a: make(a, b) if is_ref(a.type) else b.zero(_dual(a.type)))(args[k]) if d is None else d
-            given.append(empty)
+            if d is None:
+                d = make(args[k], b) if is_ref(args[k].type) else b.zero(_dual(args[k].type))
+            given.append(d)
         memory = [args[k] for k in rule.wrt if is_ref(args[k].type)]
         fn = self._transposed(callee, rule)
         out = b.call(fn, [*results[n:], *zeros, *given, *memory, *made.values()])

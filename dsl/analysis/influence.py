@@ -575,11 +575,12 @@ class Influence:
         return [name, *sorted(back - {name})]
 
     def reaching(self, name: str, result: int) -> frozenset[Path]:
-        """The input paths that may influence a scalar result of a function, where a caller may have passed the same
-        memory for two parameters of one type."""
+        """The input paths that may influence a result of a function (of a memory: anything in it), where a caller may
+        have passed the same memory for two parameters of one type."""
         self.flow(name)
         flow = Flow(self, self.program.functions[name], merge=True)
-        return flow.reaching(flow.result_masks[result])
+        cell = flow.result_cells.get(result)
+        return flow.reaching(flow.result_masks[result] if cell is None else flow.content(cell))
 
     def compared(self, name: str) -> frozenset[Path]:
         """The input paths that some comparison depends on."""

@@ -133,10 +133,14 @@ class Function:
 class Rule:
     """A derivative rule of a function f, as the names of functions in the same program.
 
-    Reverse: `forward(args…) -> (results…, captures…)` replaces the call; `reverse(captures…, seeds…) -> cotangents`
-    gives one cotangent for each argument named in `wrt` (indices of f's leaf parameters), where `seeds` are the
-    cotangents of those results of f that have one (`tangent(type)` is not None), in order.
-    Forward: `pushforward(args…, tangents of the arguments in wrt…) -> (results…, tangents of the results…)`.
+    Reverse: `forward(args…) -> (results…, captures…)` replaces the call; `reverse(captures…, seeds…, shadows…) ->
+    cotangents` gives one cotangent for each scalar argument named in `wrt` (indices of f's leaf parameters). `seeds`
+    are, in order, for each result of f that has a tangent (`tangent(type)` is not None) the cotangent of a scalar or
+    the shadow of a memory; `shadows` are those of the memories in `wrt`, to which their cotangents are added. A shadow
+    that is null stands for zero (a seed) or for a cotangent that nobody wants.
+    Forward: `pushforward(args…, duals of the arguments in wrt…) -> (results…, duals of the results…)`, where a dual is
+    the tangent of a scalar or the shadow of a memory (null: zero).
+    The function writes no memory that it was given, and memory that it gives is new; these three do so, too.
     Either may be missing ("").
     """
 

@@ -11,11 +11,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsl.analysis.influence import Path
+from dsl.analysis.influence import Cell, Path, walk_cell
 from dsl.diagnostics import DslWarning, Span, error
-from dsl.ir.core import Region, Value
+from dsl.ir.core import Value
 from dsl.lower.arrays import adjoint, is_array
-from dsl.lower.builtins.entries import REALS, Entries, entry
+from dsl.lower.builtins import duals
+from dsl.lower.builtins.duals import REALS
+from dsl.lower.builtins.entries import Entries, entry
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import ClosureCode, Keywords, accepts, call_spec, call_value, caller, ir_name
 from dsl.lower.declarations import GenericFunction
@@ -24,16 +26,16 @@ from dsl.lower.scopes import FunctionScope
 from dsl.lower.sites import erase
 from dsl.lower.specialise import Spec
 from dsl.lower.values import Val, fn_val, is_number, items_of, named_val, show_type, tuple_val
-from dsl.ops import Builder
 from dsl.syntax import ast
 from dsl.types import (
     BOOLEAN,
     BOTTOM,
-    FLOAT32,
     FLOAT64,
     I64,
     NOTHING,
     OBJ,
+    AdjointType,
+    ArrayType,
     FnType,
     Irrational,
     LangType,
@@ -41,7 +43,6 @@ from dsl.types import (
     Mem,
     NamedTupleType,
     ObjType,
-    Prim,
     StructType,
     TupleType,
     VariantType,
@@ -68,8 +69,12 @@ class Target:
         return len(leaves(self.fn))
 
 
-def target(f: Frame, fn: LangType, args: tuple[LangType, ...], span: Span) -> Target:
-    """Make (or find) a target. A derivative of a function that is still being lowered needs itself: an error."""
+def target(f: Frame, fn: LangType, args: tuple[LangType, ...], span: Span, own: bool = False) -> Target:
+    """Make (or find) a target. With `own` its result is memory of its own, where it matters. A derivative of a function
+    that is still being lowered needs itself: an error."""
+    if own:
+        plain = target(f, fn, args, span)
+        return _owning(f, plain, span) if _must_own(f, plain) else plain
     name = fn.name if isinstance(fn, FnType | StructType) else "f"
     names = parameter_names(fn, args)
 
@@ -91,6 +96,46 @@ def target(f: Frame, fn: LangType, args: tuple[LangType, ...], span: Span) -> Ta
             hint="take the derivative outside the recursion",
         )  # fmt: skip
     return Target(spec, fn, args)
+
+
+def _must_own(f: Frame, t: Target) -> bool:
+    """Whether the result is to be copied: a strided one, and an argument that the function has changed, since a
+    derivative call leaves it as it was."""
+    result = t.spec.result
+    if not any(is_ref(leaf) for leaf in leaves(result)):
+        return False
+    return duals.own_type(result) != result or any(cell.written for cell in shared_cells(f, t.spec))
+
+
+def shared_cells(f: Frame, spec: Spec) -> list[Cell]:
+    """The memory that the result of a function may have in common with what it was given."""
+    flow = f.unit.influence.flow(spec.name)
+    given: set[int] = set()
+    for p in flow.fn.params:
+        if is_ref(p.type):
+            given |= {id(c) for c in walk_cell(flow.cell(p))}
+    for op in flow.fn.body.walk():
+        if op.name == "global":
+            given |= {id(c) for c in walk_cell(flow.cell(op.result))}
+    return [c for root in flow.result_cells.values() for c in walk_cell(root) if id(c) in given]
+
+
+def _owning(f: Frame, t: Target, span: Span) -> Target:
+    def lower(frame: Frame, vals: list[Val]) -> None:
+        value = call_spec(frame, t.spec, [leaf for v in vals for leaf in v.leaves], span)
+        frame.leave(duals.own(frame, value), span)
+
+    names = [p.hint for p in t.spec.fn.params]
+    types, at, params = (t.fn, *t.args), 0, []
+    for x in types:
+        params.append((x, names[at] if leaves(x) else ""))
+        at += len(leaves(x))
+    spec = f.unit.specialise(
+        ("apply own", t.fn, t.args), ("apply own", erase(t.fn), tuple(map(erase, t.args))), owner=("own", t.spec.title),
+        stem=f"{t.spec.name}.own", title=t.spec.title, span=span, namespace=f.namespace,
+        scope=FunctionScope(None, ast.Nothing(), 0), params=params, lower=lower,
+    )  # fmt: skip
+    return Target(spec, t.fn, t.args)
 
 
 def parameter_names(fn: LangType, args: Sequence[LangType]) -> list[str]:
@@ -129,7 +174,7 @@ def _scalar_hint(t: LangType) -> str:
             return f"take a field of the result (`.{t.names[0]}`), or use `jacobian` or `pullback`"
         case TupleType():
             return "take an element of the result (`[1]`), or use `jacobian` or `pullback`"
-        case VectorType():
+        case VectorType() | ArrayType() | AdjointType():
             return "take an element or the sum of the result, or use `jacobian` or `pullback`"
         case FnType():
             return "the result is a function: call it"
@@ -140,20 +185,18 @@ def _scalar_hint(t: LangType) -> str:
 
 
 def reach_of(f: Frame, t: Target) -> frozenset[Path]:
-    """The inputs of a target that may influence any of its scalar results."""
+    """The inputs of a target that may influence its result."""
     influence = f.unit.influence
     found: frozenset[Path] = frozenset()
-    for k, leaf in enumerate(t.spec.fn.results):
-        if not is_ref(leaf):
-            found |= influence.reaching(t.spec.name, k)
+    for k in duals.carried_places([t.spec.result]):
+        found |= influence.reaching(t.spec.name, k)
     return found
 
 
 def active_leaves(t: Target, reach: frozenset[Path]) -> list[int]:
     """The leaf parameters to differentiate with respect to, captures left out."""
     heads = {path[0] for path in reach}
-    types = t.spec.fn.params
-    return [k for k in range(t.first, len(types)) if k in heads and tangent(types[k].type) is not None]
+    return [k for k in duals.carried_places([t.fn, *t.args]) if k >= t.first and k in heads]
 
 
 def warn_of_steering(f: Frame, t: Target, reach: frozenset[Path], names: Sequence[str], span: Span) -> None:
@@ -288,36 +331,6 @@ def _call_derivative(f: Frame, fn: Val, args: list[Val], keywords: Keywords, spa
     return result
 
 
-@builtin("hessian", forms=("hessian(f, x)",))
-def hessian(f: Frame, args: list[Val]) -> Val | None:
-    """Of a function of one number: the second derivative."""
-    if len(args) != 2 or not is_function(args[0]):
-        return None
-    if isinstance(args[1].type, VectorType):
-        raise error("E0901", "hessian of a function of a vector is not supported yet", f.span)
-    return derivative(f, [fn_val(DERIVATIVE, "f'", [("f", args[0])]), args[1]])
-
-
-@builtin("hvp", forms=("hvp(f, x, v)",))
-def hvp(f: Frame, args: list[Val]) -> Val | None:
-    """Of a function of one number: the second derivative times v."""
-    if len(args) == 3 and is_function(args[0]) and any(isinstance(a.type, VectorType) for a in args[1:]):
-        raise error("E0901", "hvp of a function of a vector is not supported yet", f.span)
-    if len(args) != 3 or not is_number(args[2].type):
-        return None
-    second = hessian(f, args[:2])
-    if second is None:
-        return None
-    v = f.number(args[2], second.type)
-    return Val(second.type, (f.b.prim("mul", second.leaf, v.leaf),))
-
-
-@builtin("jacobian", forms=("jacobian(f, x…)",))
-def jacobian(f: Frame, args: list[Val]) -> Val | None:
-    raise error("E0901", "jacobian gives matrices, which are not supported yet", f.span,
-                hint="`gradient` for one real result, `pullback` or `pushforward` for several")  # fmt: skip
-
-
 @builtin("taylor", forms=("taylor(f, x, n)",))
 def taylor(f: Frame, args: list[Val]) -> Val | None:
     raise error("E0901", "taylor gives a vector of coefficients, which is not supported yet", f.span,
@@ -329,8 +342,8 @@ def taylor(f: Frame, args: list[Val]) -> Val | None:
 
 @dataclass(frozen=True)
 class PullbackCode:
-    """The key of what `pullback` gives: the types of the function and its arguments. It captures the record, the
-    function and the arguments (the latter for the shapes of their gradients)."""
+    """The key of what `pullback` gives: the types of the function and its arguments. It captures the record, the shape
+    of the value, the function and the arguments (the latter for the shapes of their gradients)."""
 
     fn: LangType
     args: tuple[LangType, ...]
@@ -342,7 +355,7 @@ def pullback(f: Frame, args: list[Val]) -> Val | None:
         return None
     span, fn, xs = f.span, args[0], arguments(f, args[1:])
     types = tuple(x.type for x in xs)
-    t = target(f, fn.type, types, span)
+    t = target(f, fn.type, types, span, own=True)
     operands = [*fn.leaves, *(leaf for x in xs for leaf in x.leaves)]
     if t.spec.result == BOTTOM:
         return call_spec(f, t.spec, operands, span)
@@ -350,9 +363,11 @@ def pullback(f: Frame, args: list[Val]) -> Val | None:
     results = t.spec.fn.results
     made = f.b.op("vjp_fwd", operands, [*results, OBJ], fn=t.spec.name, wrt=tuple(wrt)).results
     name = fn.type.name if isinstance(fn.type, FnType) else "f"
-    captured = [("record", Val(ObjType(), (made[-1],))), ("f", fn), *((f"x{k + 1}", x) for k, x in enumerate(xs))]
-    back = fn_val(PullbackCode(fn.type, types), f"pullback of {name}", captured)
-    return tuple_val([Val(t.spec.result, tuple(made[:-1])), back])
+    value = Val(t.spec.result, tuple(made[:-1]))
+    shape = Val(TupleType(duals.shape_type(value.type)), tuple(duals.shape_of(f, value)))
+    captured = [("record", Val(ObjType(), (made[-1],))), ("shape", shape), ("f", fn)]
+    captured += [(f"x{k + 1}", x) for k, x in enumerate(xs)]
+    return tuple_val([value, fn_val(PullbackCode(fn.type, types), f"pullback of {name}", captured)])
 
 
 @caller(PullbackCode)
@@ -362,17 +377,14 @@ def _call_pullback(f: Frame, fn: Val, args: list[Val], keywords: Keywords, span:
     if len(args) != 1:
         raise error("E0301", f"a pullback takes one cotangent, not {len(args)} arguments", span,
                     hint="one that has the shape of the result")  # fmt: skip
-    t = target(f, fn.type.key.fn, fn.type.key.args, span)
-    record, _, *xs = items_of(fn)
-    operands = [*(leaf for v in items_of(fn)[1:] for leaf in v.leaves)]
+    t = target(f, fn.type.key.fn, fn.type.key.args, span, own=True)
+    record, shape, _, *xs = items_of(fn)
+    operands = [*(leaf for v in items_of(fn)[2:] for leaf in v.leaves)]
     reach = reach_of(f, t)
     wrt = active_leaves(t, reach)
     shadows = make_shadows(f, wrt, operands)
     scalars = [k for k in wrt if k not in shadows]
-    seeds = duals_of(f, t.spec.result, args[0], "the cotangent", span)
-    if any(is_ref(s.type) for s in seeds):
-        raise error("E0901", f"the pullback of a result that is {show_type(t.spec.result)} is not supported yet", span,
-                    hint="give the numbers as a tuple")  # fmt: skip
+    seeds = seeds_given(f, t.spec.result, shape.leaves, args[0], span)
     types = [d for k in scalars if (d := tangent(operands[k].type)) is not None]
     op_args = [record.leaf, *seeds, *shadows.values()]
     made = f.b.op("vjp_rev", op_args, types, fn=t.spec.name, wrt=tuple(wrt)).results
@@ -384,29 +396,19 @@ def _call_pullback(f: Frame, fn: Val, args: list[Val], keywords: Keywords, span:
     return tuple_val(out)
 
 
-def duals_of(f: Frame, t: LangType, given: Val, what: str, span: Span) -> list[Value]:
-    """The tangents or cotangents of a value of type t, leaf by leaf, from what the user gave: a number for a number,
-    parts for parts, `nothing` for zero."""
-    if given.type == NOTHING:
-        if any(is_ref(leaf) for leaf in leaves(t)):
-            raise error("E0901", f"{what} of {show_type(t)} is not supported yet", span)
-        return [f.b.zero(d) for leaf in leaves(t) if (d := tangent(leaf)) is not None]
-    match t:
-        case Prim() if t in REALS and is_number(given.type):
-            return [f.number(given, FLOAT32 if t == FLOAT32 else FLOAT64).leaf]
-        case TupleType() | NamedTupleType() | StructType(mutable=False):
-            if isinstance(given.type, TupleType | NamedTupleType | StructType):
-                parts = items_of(given)
-                if len(parts) == len(t.items):
-                    return [d for i, p in zip(t.items, parts, strict=True) for d in duals_of(f, i, p, what, span)]
-        case VectorType():
-            d = tangent(leaves(t)[0])
-            if isinstance(given.type, VectorType) and leaves(given.type) == (d,):
-                return [given.leaf]
-    if not any(tangent(leaf) is not None for leaf in leaves(t)):
-        return []
-    raise error("E0301", f"{what} is {show_type(given.type)}, which does not fit {show_type(t)}", span,
-                hint="a number for a number, a tuple for a tuple, `nothing` for zero")  # fmt: skip
+def seeds_given(f: Frame, t: LangType, shape: Sequence[Value], given: Val, span: Span) -> list[Value]:
+    """A seed for each result that has one, from a cotangent that the user gave."""
+    empty = [f.b.zero(d) for d in duals.dual_leaves([t])]
+    t, shape, zeros = duals.settle_all(f, t, shape, empty)
+    into = [z if is_ref(z.type) else None for z in zeros]
+    return all_duals(f, t, duals.absorb(f, t, shape, into, given, duals.Given("the cotangent", span)))
+
+
+def all_duals(f: Frame, t: LangType, given: Sequence[Value]) -> list[Value]:
+    """The duals of all leaves of a value that the IR has one for, from those of the carried leaves: sizes have zero."""
+    rest = iter(given)
+    pairs = zip(leaves(t), duals.carried(t), strict=True)
+    return [next(rest) if c else f.b.zero(d) for leaf, c in pairs if (d := tangent(leaf)) is not None]
 
 
 # ---------------------------------------------------------------- pushforward
@@ -437,40 +439,33 @@ def _call_pushforward(f: Frame, fn: Val, args: list[Val], keywords: Keywords, sp
     if len(args) != len(xs):
         raise error("E0301", f"this pushforward takes {len(xs)} tangents, not {len(args)}", span,
                     hint="one for each argument of the function")  # fmt: skip
-    t = target(f, fn.type.key.fn, fn.type.key.args, span)
+    t = target(f, fn.type.key.fn, fn.type.key.args, span, own=True)
     operands = [*inner.leaves, *(leaf for x in xs for leaf in x.leaves)]
-    duals = [d for x, a in zip(xs, args, strict=True) for d in duals_of(f, x.type, a, "a tangent", span)]
-    wrt = [k for k in range(t.first, len(operands)) if tangent(operands[k].type) is not None]
-    wrt = [k for k in wrt if not isinstance(operands[k].type, type(OBJ))]
+    about = duals.Given("a tangent", span)
+    tangents = [d for x, a in zip(xs, args, strict=True) for d in tangent_of(f, x, a, about)]
+    wrt = [k for k in duals.carried_places([t.fn, *t.args]) if k >= t.first]
     results = t.spec.fn.results
-    if t.spec.result == BOTTOM or len(duals) != len(wrt):
+    if t.spec.result == BOTTOM:
         return call_spec(f, t.spec, operands, span)
-    duals = [own_tangent(f, operands[k], d) for k, d in zip(wrt, duals, strict=True)]
-    outputs = [k for k, r in enumerate(results) if tangent(r) is not None]
-    types = [*results, *(d for k in outputs if (d := tangent(results[k])) is not None)]
-    made = f.b.op("jvp", [*operands, *duals], types, fn=t.spec.name, wrt=tuple(wrt)).results
-    tangents = dict(zip(outputs, made[len(results) :], strict=True))
-    refs = {k: v for k, v in tangents.items() if is_ref(v.type)}
-    source = Entries(f, {k: v for k, v in tangents.items() if k not in refs}, refs, frozenset())
-    return entry(f, t.spec.result, 0, source, made[: len(results)])
+    chosen = [(k, d) for k, d in zip(wrt, tangents, strict=True) if d.type != OBJ]
+    outputs = [d for r in results if (d := tangent(r)) is not None]
+    op_args = [*operands, *(d for _, d in chosen)]
+    made = f.b.op("jvp", op_args, [*results, *outputs], fn=t.spec.name, wrt=tuple(k for k, _ in chosen)).results
+    value, rest = Val(t.spec.result, tuple(made[: len(results)])), iter(made[len(results) :])
+    by_leaf = [None if tangent(r) is None else next(rest) for r in results]
+    carried = [d for d, c in zip(by_leaf, duals.carried(value.type), strict=True) if c and d is not None]
+    return duals.dual_value(f, value.type, duals.shape_of(f, value), carried)
 
 
-def own_tangent(f: Frame, m: Value, given: Value) -> Value:
-    """A tangent to differentiate with: that of a vector must be as long, and is copied, since the function may write
-    its argument, and the tangent with it."""
-    if not isinstance(given.type, Mem):
-        return given
-    b = f.b
-    want, got = (b.op("len", (v,), (I64,)).result for v in (m, given))
-    f.check(b.prim("eq", want, got), "E0409", "a tangent of length {0} for a vector of length {1}", got, want)
-    copy = b.op("new", (got,), (given.type,)).result
-    region = Region([I64])
-    body = Builder(region, b.span)
-    record = body.op("load", (given, region.params[0]), given.type.fields, first=0).results
-    body.op("store", (copy, region.params[0], *record), first=0)
-    body.next_()
-    b.op("for", (b.i64(0), b.prim("sub", got, b.i64(1)), b.i64(1)), (), (region,))
-    return copy
+def tangent_of(f: Frame, x: Val, given: Val, about: duals.Given) -> list[Value]:
+    """The duals to differentiate with, of the leaves that carry one, from a tangent that the user gave for x. Memory is
+    copied: the function may write its argument, and the tangent with it."""
+    into: list[Value | None] = []
+    for leaf, carries in zip(x.leaves, duals.carried(x.type), strict=True):
+        if carries:
+            d = tangent(leaf.type) if isinstance(leaf.type, Mem) else None
+            into.append(None if d is None else f.b.op("shadow", (leaf,), (d,)).result)
+    return duals.absorb(f, x.type, duals.shape_of(f, x), into, given, about)
 
 
 # ---------------------------------------------------------------- no derivative through here
@@ -486,13 +481,11 @@ def ignore_derivatives(f: Frame, args: list[Val]) -> Val | None:
 
 @builtin("stop_gradient", "dropgrad", forms=("stop_gradient(x)",))
 def stop_gradient(f: Frame, args: list[Val]) -> Val | None:
-    """The same value, as a constant to differentiation."""
+    """The same value, as a constant to differentiation. Memory is copied: what is written to the copy later is no
+    constant, and does not reach the original."""
     if len(args) != 1:
         return None
     (v,) = args
     if isinstance(v.type, FnType) and not v.leaves:
         return v
-    if any(is_ref(leaf.type) for leaf in v.leaves):
-        raise error("E0901", f"stop_gradient of {show_type(v.type)} is not supported yet", f.span,
-                    hint="stop the numbers in it")  # fmt: skip
-    return Val(v.type, tuple(f.b.op("stop", (leaf,), (leaf.type,)).result for leaf in v.leaves))
+    return duals.own(f, v, lambda leaf: f.b.op("stop", (leaf,), (leaf.type,)).result)
