@@ -28,7 +28,7 @@ from dsl.runtime.lending import Access, arrays_lent
 from dsl.syntax import parse_expression, parse_file
 from dsl.syntax.ast import Expr, File
 from dsl.syntax.files import read_source
-from dsl.types import FnType, LeafType, Mem, is_ref, tangent
+from dsl.types import FnType, LeafType, Mem, is_ref, leaves, tangent
 
 Mode: TypeAlias = Literal["auto", "forward", "reverse"]
 MODES = ("auto", "forward", "reverse")
@@ -103,7 +103,16 @@ class Compiled:
     @property
     def function(self) -> str:
         """What messages call the function."""
-        return next((str(t.name) for t in self.entry.arg_types if isinstance(t, FnType)), "the function")
+        callee = self.entry.arg_types[0] if self.entry.arg_types else None
+        return callee.name if isinstance(callee, FnType) else "the call"
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What messages call what each parameter belongs to: the function, an argument, or a top-level variable."""
+        types = self.entry.arg_types
+        whose = [f"what {self.function} captures", *(f"argument {k}" for k in range(1, len(types)))]
+        names = [name for name, t in zip(whose, types, strict=False) for _ in leaves(t)]
+        return names + [name for name, _ in self.globals]
 
     @cached_property
     def takes_memory(self) -> bool:
@@ -172,20 +181,21 @@ class Driver:
     def call(self, compiled: Compiled, args: Sequence[Any], once: bool = False) -> list[Any]:
         """Call compiled code with leaf values; the values of the top-level variables it uses are added. What runs once
         and is small is interpreted: the bits are the same."""
-        leaves = [*args, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
+        values = [*args, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
         if not compiled.takes_memory:
-            return self._run(compiled, leaves, once)
-        with arrays_lent(leaves, compiled.params, lambda: compiled.access, compiled.function) as lent:
+            return self._run(compiled, values, once)
+        function, access = compiled.function, lambda: compiled.access
+        with arrays_lent(values, compiled.params, access, function, compiled.names) as lent:
             return self._run(compiled, lent, once)
 
-    def _run(self, compiled: Compiled, leaves: Sequence[Any], once: bool) -> list[Any]:
+    def _run(self, compiled: Compiled, values: Sequence[Any], once: bool) -> list[Any]:
         interpreted = compiled.options.interpreter
         if interpreted or (interpreted is None and once and is_small(compiled)):
             with self.timings.stage("run"):
-                return interpret(compiled.program, compiled.entry.name, leaves, self.out)
+                return interpret(compiled.program, compiled.entry.name, values, self.out)
         unit = compiled.unit
         with self.timings.stage("run"):
-            return unit.call(leaves, self.out)
+            return unit.call(values, self.out)
 
     def listing(self, stage: str, entry: Entry, options: Options, optimize: bool, raw: bool) -> str:
         """The text of an entry at a stage: lowered, typed, adjoint, plan, llvm or native."""

@@ -142,7 +142,7 @@ def array_leaves(given: Any, array: Array, type: VectorType | ArrayType, name: s
     if wanted is None or array.ndim != rank:
         raise error("E0602", f"{described(array, name)} is no {type}")
     layout = "C" if isinstance(type, VectorType) else type.layout
-    lost = "" if given is array else f"a {given.__class__.__name__}"
+    lost = "" if given is array else f"made of a {given.__class__.__name__}"
     if not in_place(array, type.item):
         array, lost = _converted(array, wanted, layout, name), f"converted from {array.dtype}"
     elif not (layout == "S" or (array.flags.f_contiguous if layout == "F" else array.flags.c_contiguous)):
@@ -150,11 +150,11 @@ def array_leaves(given: Any, array: Array, type: VectorType | ArrayType, name: s
     fields = leaves(type.item)
     if layout != "S":
         place = () if rank == 1 else array.shape
-        return [Lent(fields, array, address_of(array), array.size, given, name, lost, (layout, *place)), *place]
-    return _strided(given, array, fields, name, lost)
+        return [Lent(fields, array, address_of(array), array.size, given, lost, (layout, *place)), *place]
+    return _strided(given, array, fields, lost)
 
 
-def _strided(given: Any, array: Array, fields: Sequence[Any], name: str, lost: str) -> list[Any]:
+def _strided(given: Any, array: Array, fields: Sequence[Any], lost: str) -> list[Any]:
     """The memory is all that lies between the lowest and the highest element."""
     size = array.dtype.itemsize
     strides = [s // size for s in array.strides]
@@ -163,7 +163,7 @@ def _strided(given: Any, array: Array, fields: Sequence[Any], name: str, lost: s
     length = offset + sum(s for s in steps if s > 0) + 1 if array.size else 0
     place = (offset, *array.shape, *strides)
     address = address_of(array) - offset * size
-    return [Lent(fields, array, address, length, given, name, lost, ("S", *place)), *place]
+    return [Lent(fields, array, address, length, given, lost, ("S", *place)), *place]
 
 
 def _converted(array: Array, dtype: str, layout: str, name: str) -> Array:

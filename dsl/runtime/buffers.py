@@ -122,20 +122,18 @@ class Buffer(Flat):
 
 
 class Lent(Flat):
-    """The memory of an array of a caller. `name` is what messages call the array, `given` what was handed in,
-    `lost` says why changes would not reach it ("": they do), `place` its leaves behind the memory (sizes and so on)
-    and the layout."""
+    """The memory of an array of a caller. `given` is what was handed in, `lost` says why changes would not reach it
+    ("": they do), `place` the layout and the leaves behind the memory (sizes and so on)."""
 
     growable = False
 
     def __init__(
-        self, fields: Sequence[LeafType], array: Any, address: int, length: int, given: Any = None, name: str = "",
-        lost: str = "", place: tuple[Any, ...] = (),
+        self, fields: Sequence[LeafType], array: Any, address: int, length: int, given: Any = None, lost: str = "",
+        place: tuple[Any, ...] = (),
     ) -> None:  # fmt: skip
         super().__init__(fields)
         self.array = array
         self.given = given
-        self.name = name
         self.lost = lost
         self.place = place
         self._address = address

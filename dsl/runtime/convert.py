@@ -129,7 +129,7 @@ def _key(key: Any, name: str) -> str | int | StringLit:
 
 def _number_type(value: Any, name: str, complex_type: LangType | None) -> LangType:
     """The type of a complex number or a NumPy scalar; anything else is an error."""
-    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    kind = getattr(getattr(value, "dtype", None), "kind", "") if getattr(value, "shape", None) == () else ""
     if isinstance(value, complex) or kind == "c":
         if complex_type is not None:
             return complex_type

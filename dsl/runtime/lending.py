@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsl.analysis.influence import Cell, Flow, Influence, Path
-from dsl.diagnostics import DslError, error
+from dsl.diagnostics import error
 from dsl.interp import Memory
 from dsl.ir.core import Op, Program
 from dsl.runtime.buffers import Flat, Lent
@@ -84,11 +84,13 @@ class _WithoutDerivatives(Influence):
 
 @contextmanager
 def arrays_lent(
-    values: Sequence[Any], types: Sequence[LeafType], access: Callable[[], Access], function: str
+    values: Sequence[Any], types: Sequence[LeafType], access: Callable[[], Access], function: str,
+    names: Sequence[str],
 ) -> Iterator[Sequence[Any]]:
-    """The leaves for a call of a function, whose arrays may be used while the context lasts."""
+    """The leaves for a call of a function, whose arrays may be used while the context lasts. `names` is what messages
+    call what each leaf belongs to."""
     arrays = lent_in(values, types)
-    copies = admitted(arrays, access(), function) if arrays else {}
+    copies = admitted(arrays, access(), function, names) if arrays else {}
     by = {k: copy for k, (_, copy) in copies.items()}
     try:
         yield replaced(values, types, by) if by else values
@@ -120,34 +122,34 @@ def _lent(path: Path, value: Memory, type: Mem) -> Iterator[tuple[Path, Lent]]:
 
 
 def admitted(
-    found: Sequence[tuple[Path, Lent]], access: Access, function: str
+    found: Sequence[tuple[Path, Lent]], access: Access, function: str, names: Sequence[str]
 ) -> dict[int, tuple[Lent, Lent]]:
     """The arrays that are touched, each with the copy to be used instead, by their identity. Raises where an array that
     is changed cannot be."""
-    changed = [lent for path, lent in found if path in access.changed]
-    for lent in changed:
-        _must_be_changeable(lent, function)
-        for _, other in found:
+
+    def name(path: Path) -> str:
+        return f"an array in {names[path[0]]}" if len(path) > 1 else names[path[0]]
+
+    changed = [(path, lent) for path, lent in found if path in access.changed]
+    for path, lent in changed:
+        _must_be_changeable(lent, f"{function} changes {name(path)}")
+        for where, other in found:
             if other is not lent and _overlap(lent, other):
-                raise error("E0605", f"{function} changes {lent.name}, whose memory overlaps that of {other.name}",
+                raise error("E0605", f"{function} changes {name(path)}, whose memory overlaps that of {name(where)}",
                             hint="hand over a copy of one of them: x.copy()")  # fmt: skip
-    kept = {id(lent) for lent in changed}
+    kept = {id(lent) for _, lent in changed}
     return {id(lent): (lent, lent.private()) for path, lent in found if path in access.touched and id(lent) not in kept}
 
 
-def _must_be_changeable(lent: Lent, function: str) -> None:
+def _must_be_changeable(lent: Lent, what: str) -> None:
     array, reason = lent.array, ""
     if lent.lost:
         reason = f"which is {lent.lost}: the change would be lost"
     elif not getattr(getattr(array, "flags", None), "writeable", True):
         reason = "which is read-only"
     if reason:
-        shape = getattr(lent.given, "shape", array.shape)
-        raise _unchangeable(f"{function} changes {lent.name}, an array of shape {shape}, {reason}", array.dtype)
-
-
-def _unchangeable(text: str, dtype: Any) -> DslError:
-    return error("E0604", text, hint=f"hand over an array that can be changed: numpy.array(x, {str(dtype)!r})")
+        raise error("E0604", f"{what}, an array of shape {array.shape}, {reason}",
+                    hint=f"hand over an array that can be changed: numpy.array(x, {str(array.dtype)!r})")  # fmt: skip
 
 
 def _overlap(a: Lent, b: Lent) -> bool:
