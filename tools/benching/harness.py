@@ -1,8 +1,8 @@
 """Timing one peer at one row: warm repetitions, the first call, and what it gave.
 
 A *row* is a computation with its data; a *peer* is a way to do it. Each peer's builder gets the data and gives a
-function without arguments that returns a tuple of arrays and numbers (the value first, then the derivatives). All peers of a row
-get the same data and have to give the same numbers.
+function without arguments that returns a tuple of arrays and numbers (the value first, then the derivatives). All peers
+of a row get the same data and have to give the same numbers.
 """
 
 from __future__ import annotations
