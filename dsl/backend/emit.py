@@ -12,10 +12,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dsl.backend import gemm, kernels, lapack, memory
+from dsl.backend import gemm, kernels, lapack, memory, regions
 from dsl.backend.debug import DebugInfo, Metadata
 from dsl.backend.function import FunctionEmitter, identifier
-from dsl.backend.layout import WORD, record_type, register_type
+from dsl.backend.layout import WORD, Context, record_type, register_type
 from dsl.backend.signature import Signature, reachable, signatures
 from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Program
@@ -85,6 +85,7 @@ class UnitEmitter:
         self.prints: list[tuple[str, tuple[LeafType, ...]]] = []
         self.records: dict[tuple[LeafType, ...], str] = {}
         self.uses_memory = False
+        self.uses_regions = False
         self.likely = ", !prof " + self.metadata.node('!{!"branch_weights", i32 2000, i32 1}')
         self.unlikely = ", !prof " + self.metadata.node('!{!"branch_weights", i32 1, i32 2000}')
         self._alias_root = self.metadata.node('!{!"dfl"}')
@@ -107,9 +108,11 @@ class UnitEmitter:
             operands, _STACK_RESERVE + _FRAME_A_VALUE * size, allocates, size,
         )  # fmt: skip
         if not unit.direct:
-            parts.append(_entry(root))
+            parts.append(_entry(root, self.uses_regions))
         if allocates:
             parts.append(memory.helpers(exported=takes_memory))
+        if self.uses_regions:
+            parts.append(regions.helpers())
         parts += [kernels.definition(name) for name in self.kernels]
         parts += [text for texts in self.array_kernels.values() for text in texts]
         parts += self.debug.listing()
@@ -180,9 +183,15 @@ def _symbols(names: list[str]) -> dict[str, str]:
     return {name: f"{name}.dfl" if name in taken or name.startswith(("dfl.", "llvm.")) else name for name in names}
 
 
-def _entry(root: Signature) -> str:
-    """The function that Python calls: arguments and results in slots of eight bytes; 0, or 1 where the call failed."""
+def _entry(root: Signature, regions: bool) -> str:
+    """The function that Python calls: arguments and results in slots of eight bytes; 0, or 1 where the call failed.
+    `regions`: there are some, and those that a failure has left open end here."""
     lines = [f"define i32 @{ENTRY}(ptr %ctx, ptr %args, ptr %results) nounwind {{"]
+    lines += [f"  {line}" for line in (
+        f"%plist = getelementptr i8, ptr %ctx, i64 {WORD * Context.CHUNKS}",
+        f"%proot = getelementptr i8, ptr %ctx, i64 {WORD * Context.ROOT}",
+        "%list = load ptr, ptr %plist", "store ptr %list, ptr %proot",
+    )]  # fmt: skip
     operands = ["ptr %ctx"] * root.context
     for k, t in enumerate(root.params):
         lines.append(f"  %p{k} = getelementptr i8, ptr %args, i64 {WORD * k}")
@@ -204,5 +213,6 @@ def _entry(root: Signature) -> str:
             lines += [f"  %z{k} = zext i1 {piece} to i8", f"  store i8 %z{k}, ptr %r{k}"]
         else:
             lines.append(f"  store {register_type(t)} {piece}, ptr %r{k}")
+    lines += ["  call void @dfl.unwind(ptr %ctx)"] * regions
     lines += [f"  %failed = zext i1 {pieces[0]} to i32", "  ret i32 %failed"] if root.context else ["  ret i32 0"]
     return "\n".join([*lines, "}"])

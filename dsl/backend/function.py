@@ -16,6 +16,7 @@ from dsl.backend.debug import quoted
 from dsl.backend.kernels import constant
 from dsl.backend.layout import (
     INTERRUPTED,
+    SLOT_WORDS,
     WORD,
     Context,
     Header,
@@ -516,6 +517,32 @@ class FunctionEmitter:
     def emit_same(self, op: Op) -> None:
         left, right = (self.names[a] for a in op.args)
         self.define(op.result, f"icmp eq ptr {left}, {right}")
+
+    def emit_mark(self, op: Op) -> None:
+        self.unit.uses_regions = self.unit.uses_memory = True
+        self.expect(self.let("call i1 @dfl.mark(ptr %ctx)"), self.memory_site(), ())
+
+    def emit_renew(self, op: Op) -> None:
+        self.end_region(op, "dfl.restart", "dfl.renew")
+
+    def emit_release(self, op: Op) -> None:
+        self.end_region(op, "dfl.end", "dfl.survive")
+
+    def end_region(self, op: Op, alone: str, surviving: str) -> None:
+        """Memories that survive go through slots, where they are found again."""
+        self.unit.uses_regions = self.unit.uses_memory = True
+        if not op.args:
+            self.line(f"call void @{alone}(ptr %ctx)")
+            return
+        slots = self.slots(SLOT_WORDS * len(op.args))
+        for k, m in enumerate(op.args):
+            self.put(slots, SLOT_WORDS * k, m)
+            size = self.let(f"getelementptr i8, ptr {slots}, i64 {WORD * (SLOT_WORDS * k + 1)}")
+            self.line(f"store i64 {record_size(self.fields(m))}, ptr {size}")
+        good = self.let(f"call i1 @{surviving}(ptr %ctx, ptr {slots}, i64 {len(op.args)})")
+        self.expect(good, self.memory_site(), ())
+        for k, r in enumerate(op.results):
+            self.take(r, self.let(f"getelementptr i8, ptr {slots}, i64 {WORD * SLOT_WORDS * k}"))
 
     def emit_growable(self, op: Op) -> None:
         """The capacity of memory that Python owns is negative."""

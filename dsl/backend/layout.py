@@ -71,13 +71,15 @@ class Context(IntEnum):
     """Words of the context, by number."""
 
     STACK_LIMIT = 0  # the lowest address that a frame of a recursive function may reach
-    CHUNKS = 1       # the sentinel of the list of chunks: two words, previous and next
+    CHUNKS = 1       # the sentinel of the list of chunks: two words, previous and next; or the innermost region
     FREE = 2         # the arena: where the free part of the current chunk begins …
     END = 3          # … and ends
     CHUNK_SIZE = 4   # the size of the next chunk
     PRINT = 5        # the function that prints
     FAILURE = 6      # which of the unit's failure sites ended the call
-    OPERANDS = 7     # the first of its operands; as many words as the unit needs
+    CURRENT = 7      # the chunk that FREE and END are in, 0 at first (and where it is no matter of regions)
+    ROOT = 8         # what CHUNKS was when the call began
+    OPERANDS = 9     # the first of its operands; as many words as the unit needs
 
 
 class Header(IntEnum):
@@ -86,6 +88,26 @@ class Header(IntEnum):
     DATA = 0
     LENGTH = 1
     CAPACITY = 2  # in records; negative: the memory is Python's and cannot grow
+    REGION = 3    # what CHUNKS was when it was made, where it grows; 0: ROOT
+
+
+class Region(IntEnum):
+    """Words of a region, by number. The first two are the sentinel of its list of chunks."""
+
+    PREVIOUS = 0
+    FIRST = 1
+    OUTER = 2          # the region around it, or the sentinel of the call
+    BASE = 3           # where it begins again: FREE then, …
+    BASE_END = 4       # … END then
+    KEPT = 5           # the one chunk of its list that is kept then, or 0: the one that BASE is in
+    OUTER_CURRENT = 6  # CURRENT outside
+    OUTER_END = 7      # END outside; FREE is where the region itself lies
+    SAVED = 8          # a block for what is moved, and its size
+    SAVED_SIZE = 9
+
+
+REGION_SIZE = WORD * len(Region)
+SLOT_WORDS = 3  # of what is moved: the memory, the size of its records, what has become of it
 
 
 HEADER_SIZE = WORD * len(Header)

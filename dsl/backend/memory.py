@@ -2,20 +2,22 @@
 
 Small blocks are cut off the arena's current chunk; a block of at least `LARGE` bytes is a chunk of its own, so that it
 can grow in place. Chunks hang in a list from a sentinel that the context names; nothing is freed before the whole list
-is. Sizes are multiples of eight bytes. A function gives null (or false) where there is no more memory, never ends the
-process.
+is, or the region that has a list of its own (`backend/regions.py`). What grows stays in the list that it was made in.
+Sizes are multiples of eight bytes. A function gives null (or false) where there is no more memory, never ends the
+process. Nothing here is called `noalias`: regions use memory again.
 """
 
 from __future__ import annotations
 
 import re
 
-from dsl.backend.layout import HEADER_SIZE, WORD, Context, Header
+from dsl.backend.layout import HEADER_SIZE, REGION_SIZE, SLOT_WORDS, WORD, Context, Header, Region
 
 RESERVED = frozenset({"malloc", "realloc", "free"})
 LARGE = 1 << 16
 FIRST_CHUNK = 1 << 12
 LAST_CHUNK = 1 << 20
+LITTLE = 1 << 14  # bytes: what a region may hold before survivors are copied
 _LINKS = 2 * WORD  # at the start of a chunk: previous, next
 _MOST = 1 << 46    # more than any machine has: products of sizes below this do not overflow
 
@@ -26,7 +28,7 @@ declare noalias ptr @realloc(ptr, i64)
 declare void @free(ptr)
 
 ; a block of %bytes bytes (a multiple of eight, not 0), not zeroed; null: no memory
-define internal noalias ptr @dfl.alloc(ptr %ctx, i64 %bytes) alwaysinline nounwind {
+define internal ptr @dfl.alloc(ptr %ctx, i64 %bytes) alwaysinline nounwind {
   %pfree = getelementptr i8, ptr %ctx, i64 {ctx.FREE}
   %pend = getelementptr i8, ptr %ctx, i64 {ctx.END}
   %free = load ptr, ptr %pfree
@@ -46,14 +48,18 @@ slow:
 }
 
 ; the same from a new chunk
-define internal noalias ptr @dfl.alloc.slow(ptr %ctx, i64 %bytes) noinline cold nounwind {
+define internal ptr @dfl.alloc.slow(ptr %ctx, i64 %bytes) noinline cold nounwind {
   %psize = getelementptr i8, ptr %ctx, i64 {ctx.CHUNK_SIZE}
   %size = load i64, ptr %psize
   %take = call i64 @llvm.umax.i64(i64 %size, i64 %bytes)
-  %chunk = call ptr @dfl.chunk(ptr %ctx, i64 %take)
+  %plist = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
+  %list = load ptr, ptr %plist
+  %chunk = call ptr @dfl.chunk(ptr %list, i64 %take)
   %none = icmp eq ptr %chunk, null
   br i1 %none, label %full, label %use
 use:
+  %pcurrent = getelementptr i8, ptr %ctx, i64 {ctx.CURRENT}
+  store ptr %chunk, ptr %pcurrent
   %after = getelementptr i8, ptr %chunk, i64 %bytes
   %end = getelementptr i8, ptr %chunk, i64 %take
   %pfree = getelementptr i8, ptr %ctx, i64 {ctx.FREE}
@@ -69,26 +75,35 @@ full:
 }
 
 ; a block for the records of a run: a chunk of its own where it is large
-define internal noalias ptr @dfl.data(ptr %ctx, i64 %bytes) nounwind {
+define internal ptr @dfl.data(ptr %ctx, i64 %bytes) nounwind {
   %large = icmp uge i64 %bytes, {LARGE}
   br i1 %large, label %own, label %part
 own:
-  %chunk = call ptr @dfl.chunk(ptr %ctx, i64 %bytes)
+  %plist = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
+  %list = load ptr, ptr %plist
+  %chunk = call ptr @dfl.chunk(ptr %list, i64 %bytes)
   ret ptr %chunk
 part:
   %block = call ptr @dfl.alloc(ptr %ctx, i64 %bytes)
   ret ptr %block
 }
 
-; a chunk with room for %bytes bytes, put in the list behind the sentinel
-define internal ptr @dfl.chunk(ptr %ctx, i64 %bytes) noinline nounwind {
+; a chunk with room for %bytes bytes, put in the list behind a sentinel
+define internal ptr @dfl.chunk(ptr %sentinel, i64 %bytes) noinline nounwind {
   %whole = add i64 %bytes, {LINKS}
   %chunk = call ptr @malloc(i64 %whole)
   %none = icmp eq ptr %chunk, null
   br i1 %none, label %full, label %link
 link:
-  %plist = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
-  %sentinel = load ptr, ptr %plist
+  call void @dfl.link(ptr %sentinel, ptr %chunk)
+  %block = getelementptr i8, ptr %chunk, i64 {LINKS}
+  ret ptr %block
+full:
+  ret ptr null
+}
+
+; puts a chunk in the list behind a sentinel
+define internal void @dfl.link(ptr %sentinel, ptr %chunk) nounwind {
   %pfirst = getelementptr i8, ptr %sentinel, i64 {WORD}
   %first = load ptr, ptr %pfirst
   store ptr %sentinel, ptr %chunk
@@ -101,10 +116,7 @@ back:
   store ptr %chunk, ptr %first
   br label %done
 done:
-  %block = getelementptr i8, ptr %chunk, i64 {LINKS}
-  ret ptr %block
-full:
-  ret ptr null
+  ret void
 }
 
 ; a run of %n zeroed records of %size bytes; null: no memory
@@ -149,6 +161,10 @@ fill:
   store ptr %data, ptr %pdata
   store i64 %n, ptr %plength
   store i64 %n, ptr %pcapacity
+  %plist = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
+  %list = load ptr, ptr %plist
+  %pregion = getelementptr i8, ptr %m, i64 {header.REGION}
+  store ptr %list, ptr %pregion
   ret ptr %m
 full:
   ret ptr null
@@ -201,7 +217,24 @@ back:
   store ptr %chunk, ptr %next
   br label %done
 move:
-  %fresh = call ptr @dfl.data(ptr %ctx, i64 %bytes)
+  %pregion = getelementptr i8, ptr %m, i64 {header.REGION}
+  %region = load ptr, ptr %pregion
+  %plist = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
+  %list = load ptr, ptr %plist
+  %here = icmp eq ptr %region, %list
+  br i1 %here, label %near, label %far.away
+near:
+  %data.near = call ptr @dfl.data(ptr %ctx, i64 %bytes)
+  br label %moved
+far.away:
+  %proot = getelementptr i8, ptr %ctx, i64 {ctx.ROOT}
+  %root = load ptr, ptr %proot
+  %python = icmp eq ptr %region, null
+  %owner = select i1 %python, ptr %root, ptr %region
+  %data.far = call ptr @dfl.chunk(ptr %owner, i64 %bytes)
+  br label %moved
+moved:
+  %fresh = phi ptr [ %data.near, %near ], [ %data.far, %far.away ]
   %none2 = icmp eq ptr %fresh, null
   br i1 %none2, label %full, label %copy
 copy:
@@ -240,10 +273,17 @@ done:
 
 def helpers(exported: bool) -> str:
     """The text of all functions; `exported`: Python calls `dfl.new`, too."""
+    return filled(_SOURCE, "" if exported else "internal ")
+
+
+def filled(source: str, linkage: str = "") -> str:
+    """A text with the offsets of words in their places."""
     names: dict[str, object] = {f"ctx.{w.name}": WORD * w for w in Context}
     names |= {f"header.{w.name}": WORD * w for w in Header}
+    names |= {f"region.{w.name}": WORD * w for w in Region}
     names |= {
         "WORD": WORD, "LINKS": _LINKS, "MOST": _MOST, "LARGE": LARGE, "LAST_CHUNK": LAST_CHUNK,
-        "HEADER_SIZE": HEADER_SIZE, "linkage": "" if exported else "internal ",
+        "HEADER_SIZE": HEADER_SIZE, "REGION_SIZE": REGION_SIZE, "SLOT": WORD * SLOT_WORDS, "LITTLE": LITTLE,
+        "linkage": linkage, "memory": "{memory}",  # of inline assembly
     }  # fmt: skip
-    return re.sub(r"\{([\w.]+)\}", lambda m: str(names[m[1]]), _SOURCE)
+    return re.sub(r"\{([\w.]+)\}", lambda m: str(names[m[1]]), source)

@@ -15,7 +15,7 @@ from dsl.ir.core import Function, Program
 from dsl.types import LeafType
 
 MOST_RESULTS = 12  # as many as are handed over in an aggregate
-_NEEDS_CONTEXT = frozenset({"check", "print", "new", "push", "pack", "kernel"})
+_NEEDS_CONTEXT = frozenset({"check", "print", "new", "push", "pack", "kernel", "mark", "renew", "release"})
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ class _Machine:
         self.arithmetic = arithmetic
         self.globals = globals_
         self.depth = 0
+        self.regions: list[list[Memory]] = []  # for each region around, what belongs to it
 
     # ------------------------------------------------------------ functions and regions
     def call(self, fn: Function, args: list[Any]) -> list[Any]:
@@ -199,7 +200,9 @@ def _fields(t: LeafType) -> tuple[LeafType, ...]:
 
 def _new(m: _Machine, op: Op, env: Env) -> None:
     fields = _fields(op.results[0].type)
-    env[op.results[0]] = Memory([[_zero(m, f) for f in fields] for _ in range(env[op.args[0]])])
+    memory = env[op.results[0]] = Memory([[_zero(m, f) for f in fields] for _ in range(env[op.args[0]])])
+    if m.regions:
+        m.regions[-1].append(memory)
 
 
 def _zero(m: _Machine, t: LeafType) -> Any:
@@ -263,6 +266,35 @@ def _same(m: _Machine, op: Op, env: Env) -> None:
     env[op.results[0]] = env[op.args[0]] is env[op.args[1]]
 
 
+def _mark(m: _Machine, op: Op, env: Env) -> None:
+    m.regions.append([])
+
+
+def _renew(m: _Machine, op: Op, env: Env) -> None:
+    m.regions.append(_moved(m.regions.pop(), op, env))
+
+
+def _release(m: _Machine, op: Op, env: Env) -> None:
+    moved = _moved(m.regions.pop(), op, env)
+    if m.regions:
+        m.regions[-1] += moved
+
+
+def _moved(region: list[Memory], op: Op, env: Env) -> list[Memory]:
+    """End what belongs to a region; the operands that do are moved."""
+    belongs = set(map(id, region))
+    moved: dict[int, Memory] = {}
+    for operand, result in zip(op.args, op.results, strict=True):
+        memory = env[operand]
+        if id(memory) in belongs and id(memory) not in moved:
+            moved[id(memory)] = memory.move()
+        env[result] = moved.get(id(memory), memory)
+    for memory in region:
+        if id(memory) not in moved:
+            memory.end()
+    return list(moved.values())
+
+
 def _pack(m: _Machine, op: Op, env: Env) -> None:
     env[op.results[0]] = Packed(tuple(env[a] for a in op.args), tuple(a.type for a in op.args))
 
@@ -289,7 +321,8 @@ def _shadow_of(m: _Machine, value: Any, t: LeafType, made: dict[int, Memory]) ->
 _STRAIGHT: dict[str, Callable[[_Machine, Op, Env], None]] = {
     "const": _const, "null": _null, "global": _global, "stop": _stop, "call": _call, "check": _check, "print": _print,
     "new": _new, "len": _len, "load": _load, "store": _store, "acc": _acc, "push": _push, "pop": _pop, "same": _same,
-    "growable": _growable, "kernel": _kernel, "pack": _pack, "unpack": _unpack, "shadow": _shadow,
+    "growable": _growable, "kernel": _kernel, "mark": _mark, "renew": _renew, "release": _release, "pack": _pack,
+    "unpack": _unpack, "shadow": _shadow,
     "jvp": _derivative, "vjp": _derivative, "vjp_fwd": _derivative, "vjp_rev": _derivative,
 }  # fmt: skip
 

@@ -16,6 +16,15 @@ class Memory:
     rows: list[list[Any]]
     growable: bool = True
 
+    def move(self) -> Memory:
+        """The contents at another place. What still refers to this one is a defect, and fails."""
+        other = Memory(self.rows, self.growable)
+        self.end()
+        return other
+
+    def end(self) -> None:
+        del self.rows
+
 
 @dataclass(eq=False, frozen=True)
 class Packed:

@@ -1,8 +1,8 @@
 """The ops that are not scalar primitives: memory, calls, derivatives, effects, and the region ops of `core`.
 
 Each record says what passes need to know, so that no pass lists op names. Indices into memory are 0-based and
-unchecked: lowering emits `check` ops before them. All memory is zero (false, null) when it is made, lives until the
-top-level call ends, and is never freed before.
+unchecked: lowering emits `check` ops before them. All memory is zero (false, null) when it is made and lives until the
+top-level call ends, or until the region ends that it belongs to (`mark`).
 """
 
 # ruff: noqa: E501  (the table has one op a line)
@@ -65,6 +65,9 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("pop", "%a: f64, %b: i64 = pop %m", "takes the last record off; the length must not be 0", reads=True, writes=True),
         OpInfo("growable", "%c: bool = growable %m", "whether records may be added and taken off: false for memory that Python owns", pure=True),
         OpInfo("kernel", "%info: i64 = kernel %A, %n {kernel=\"potrf\"}", "an operation on whole arrays, implemented once for all (BLAS, LAPACK, loops); attrs kernel (a name in `ops.kernels.KERNELS`, which says which operands are read and written)", reads=True, writes=True),
+        OpInfo("mark", "mark", "a region begins: what is made from now on, here and in calls, belongs to it; regions are nested as loops and calls are; made by `passes.release`, when no pass follows", writes=True, raises=True),
+        OpInfo("renew", "%b: mem<f64> = renew %a", "what belongs to the innermost region ends and the region goes on; the results are the operands, moved where they belong to it (they hold no references); one memory stays one", writes=True, raises=True),
+        OpInfo("release", "%b: mem<f64> = release %a", "the same, but the region ends, too, and its operands belong to the one around it", writes=True, raises=True),
         OpInfo("same", "%c: bool = same %m, %n", "whether two references are to the same memory", pure=True),
         OpInfo("pack", "%o: obj = pack %a, %b", "any values as one opaque reference", writes=True, makes=True),
         OpInfo("unpack", "%a: f64, %b: i64 = unpack %o", "the values that were packed; count and types as they were", pure=True),
@@ -73,7 +76,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("stop", "%a: f64 = stop %b", "the same value, through which no derivative flows", pure=True),
         # ---- calls and derivatives
         OpInfo("call", "%a: f64 = call @f(%x)", "attrs fn (a name in the program)", reads=True, writes=True, raises=True, effect=True),
-        OpInfo("jvp", "%y: f64, %ẏ: f64 = jvp @f(%x, %n; %ẋ) {wrt=(0,)}", "results of f, then the tangents of those that have one; args (primals…, tangents of parameters wrt…); attrs fn, wrt", reads=True, writes=True, raises=True, effect=True),
+        OpInfo("jvp", "%y: f64, %ẏ: f64 = jvp @f(%x, %n; %ẋ) {wrt=(0,)}", "results of f, then the tangents of those that have one; args (primals…, tangents of parameters wrt…); attrs fn, wrt, width (default 1: so many tangents side by side in the place of each)", reads=True, writes=True, raises=True, effect=True),
         OpInfo("vjp", "%y: f64, %x̄: f64 = vjp @f(%x, %n; %ȳ) {wrt=(0,)}", "results of f, then the cotangents of scalar parameters wrt; args (primals…, seeds for results that have a tangent…, shadows of mem parameters in wrt…: the cotangents are added to these); attrs fn, wrt", reads=True, writes=True, raises=True, effect=True),
         OpInfo("vjp_fwd", "%y: f64, %o: obj = vjp_fwd @f(%x, %n) {wrt=(0,)}", "results of f, and a record for vjp_rev; attrs fn, wrt", reads=True, writes=True, raises=True, effect=True),
         OpInfo("vjp_rev", "%x̄: f64 = vjp_rev @f(%o; %ȳ) {wrt=(0,)}", "cotangents of scalar parameters wrt from the record; args (o, seeds…, shadows of mem parameters in wrt…); may be done again", reads=True, writes=True, raises=True, effect=True),

@@ -308,6 +308,17 @@ def _kernel(c: _Checker, op: Op) -> None:
     c.types(op, "the results", op.results, kernel.results)
 
 
+def _mark(c: _Checker, op: Op) -> None:
+    c.types(op, "operands", op.args, ())
+    c.types(op, "results", op.results, ())
+
+
+def _release(c: _Checker, op: Op) -> None:
+    flat = all(isinstance(a.type, Mem) and not any(map(is_ref, a.type.fields)) for a in op.args)
+    c.require(flat, op, "memories without references")
+    c.types(op, "the results", op.results, [a.type for a in op.args])
+
+
 def _pack(c: _Checker, op: Op) -> None:
     c.types(op, "the result", op.results, (OBJ,))
 
@@ -374,8 +385,9 @@ def _shape(c: _Checker, op: Op) -> _Shape:
 
 def _jvp(c: _Checker, op: Op) -> None:
     s = _shape(c, op)
-    c.types(op, "the arguments", op.args, s.primals + s.tangents)
-    c.types(op, "the results", op.results, s.results + s.seeds)
+    width = op.attrs.get("width", 1)
+    c.types(op, "the arguments", op.args, s.primals + [t for t in s.tangents for _ in range(width)])
+    c.types(op, "the results", op.results, s.results + [t for t in s.seeds for _ in range(width)])
 
 
 def _vjp(c: _Checker, op: Op) -> None:
@@ -412,7 +424,8 @@ _REGIONS = {"if": 2, "for": 1, "loop": 1}
 _RULES: dict[str, Callable[[_Checker, Op], None]] = {
     "if": _if, "for": _for, "loop": _loop, "const": _const, "null": _null, "new": _new, "len": _len, "load": _load,
     "store": _store, "acc": _store, "push": _push, "pop": _pop, "same": _same, "growable": _growable,
-    "kernel": _kernel, "pack": _pack, "unpack": _unpack, "global": _global, "shadow": _shadow, "stop": _stop,
+    "kernel": _kernel, "mark": _mark, "renew": _release, "release": _release, "pack": _pack, "unpack": _unpack,
+    "global": _global, "shadow": _shadow, "stop": _stop,
     "call": _call, "jvp": _jvp, "vjp": _vjp, "vjp_fwd": _vjp_fwd, "vjp_rev": _vjp_rev, "check": _check, "print": _print,
 }  # fmt: skip
 assert _RULES.keys() | _EXITS.keys() == OPSET.keys(), "an op has no typing rule"

@@ -23,6 +23,7 @@ from dsl.passes.inline import inline
 from dsl.passes.licm import licm
 from dsl.passes.promote import promote
 from dsl.passes.reachable import reachable
+from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
 
 Stage: TypeAlias = Literal["before-ad", "after-ad"]
@@ -57,6 +58,8 @@ def optimise(
         if not run.changed:
             break
     run.whole("reachable", reachable(program, roots))
+    if final:
+        run.whole("release", release(program, roots))
 
 
 class _Run:

@@ -90,6 +90,11 @@ fn @main(%x: f64, %n: i64, %c: bool, %m: mem<f64, i64>) -> f64 {
   check %c, %x {E0401 "a \\"quoted\\"\\n{0}" "a hint"}
   check %c {E0404 ""}
   print %x, %n {"// {0} {1}\\n"}
+  %free: bool = growable %18
+  %info: i64 = kernel %18, %n {kernel="potrf"}
+  mark
+  %moved: mem<f64> = renew %18
+  %kept: mem<f64> = release %moved
   for %i = %0, %n, %0 {
     next
   }

@@ -17,6 +17,7 @@ from dsl.passes.licm import licm
 from dsl.passes.pipeline import optimise
 from dsl.passes.promote import promote
 from dsl.passes.reachable import reachable
+from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
 
 
@@ -41,6 +42,7 @@ PASSES: dict[str, Callable[[Program], object]] = {
     "exact licm": each(partial(licm, exact=True)),
     "dce": dead_code,
     "drop stops": each(drop_stops),
+    "release": lambda p: release(p, ["main"]),
 }
 
 # Those that change what a call means (its parameters), and whole pipelines.

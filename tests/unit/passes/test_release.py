@@ -1,0 +1,142 @@
+"""Regions: programs mean the same with them, natively, too, and memory does not grow.
+
+The interpreter ends what belongs to a region for good: a use of it afterwards fails.
+"""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+from memory_ir import memory_program
+from test_random_programs import ARGUMENTS, bits, meaning
+
+from dsl.diagnostics import DslError
+from dsl.ir.core import Program
+from dsl.ir.text import parse_program
+from dsl.ir.verifier import verify
+from dsl.passes.release import release
+from dsl.runtime.engine import compile_unit
+
+
+def native_meaning(program: Program, level: int) -> list[object]:
+    unit = compile_unit(program, "main", level)
+    found: list[object] = []
+    for args in ARGUMENTS:
+        try:
+            found.append([bits(v) for v in unit.call(args)])
+        except DslError as e:
+            found.append(e.code)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_nothing_is_used_after_its_end(seed: int) -> None:
+    program = memory_program(seed)
+    verify(program)
+    expected = meaning(program)
+    release(program, ["main"])
+    verify(program)
+    assert meaning(program) == expected
+
+
+@pytest.mark.parametrize("seed", range(0, 120, 8))
+def test_native_code_means_the_same(seed: int) -> None:
+    program = memory_program(seed)
+    expected = meaning(program)
+    release(program, ["main"])
+    for level in (0, 3):
+        assert native_meaning(program, level) == expected
+
+
+def test_there_are_regions_in_random_programs() -> None:
+    """Otherwise the tests above would show nothing."""
+    counts: dict[str, int] = {}
+    for seed in range(120):
+        program = memory_program(seed)
+        release(program, ["main"])
+        for fn in program.functions.values():
+            for op in fn.body.walk():
+                name = op.name + (" with survivors" if op.args and op.name in ("renew", "release") else "")
+                counts[name] = counts.get(name, 0) + 1
+    assert min(counts[n] for n in ("mark", "renew", "release", "renew with survivors", "release with survivors")) > 20
+
+
+# ---------------------------------------------------------------- memory does not grow
+
+TEMPORARY = """
+fn @main(%x: f64, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %size: i64 = const SIZE
+  %a: f64 = for %i = %1, %n, %1 (%s: f64 = %x) {
+    %m: mem<f64> = new %size
+    store %m[%0], %s
+    push %m, %x
+    %u: f64 = load %m[%0]
+    %v: f64 = load %m[%size]
+    %w: f64 = add %u, %v
+    next %w
+  }
+  return %a
+}
+"""
+
+CARRIED = """
+fn @main(%x: f64, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %size: i64 = const SIZE
+  %first: mem<f64> = new %size
+  %last: mem<f64> = for %i = %1, %n, %1 (%m: mem<f64> = %first) {
+    %next: mem<f64> = new %size
+    %u: f64 = load %m[%0]
+    %v: f64 = add %u, %x
+    store %next[%0], %v
+    next %next
+  }
+  %a: f64 = load %last[%0]
+  return %a
+}
+"""
+
+FAILING = """
+fn @main(%x: f64, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %size: i64 = const 50000
+  loop (%k: i64 = %0) {
+    %m: mem<f64> = new %size
+    %good: bool = lt %k, %n
+    check %good {E0404 "no"}
+    %next: i64 = add %k, %1
+    next %next
+  }
+  return %x
+}
+"""
+
+
+@pytest.mark.parametrize(("size", "n"), [(1, 1 << 20), (100, 1 << 20), (5_000, 1 << 14), (50_000, 1 << 11)])
+@pytest.mark.parametrize("text", [TEMPORARY, CARRIED])
+def test_memory_does_not_grow(text: str, size: int, n: int) -> None:
+    """Each of these loops makes 400 MB or more, if nothing is used again."""
+    program = parse_program(text.replace("SIZE", str(size)))
+    release(program, ["main"])
+    unit = compile_unit(program, "main", 3)
+    unit.call([1.0, 10])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = unit.call([1.0, n])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
+    assert result == [float(n + 1) if text == TEMPORARY else float(n)]
+
+
+def test_a_failure_leaves_no_region_open() -> None:
+    program = parse_program(FAILING)
+    release(program, ["main"])
+    unit = compile_unit(program, "main", 3)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(1000):
+        with pytest.raises(DslError):
+            unit.call([1.0, 3])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
