@@ -299,5 +299,5 @@ fn @main(%a: mem<f64>, %ā: mem<f64>) -> f64 {
   return %y
 }
 """)
-    with pytest.raises(DslError, match="potrf.*no derivative"):
+    with pytest.raises(DslError, match=r"potrf.*no derivative"):
         expand(program, mode)  # type: ignore[arg-type]

@@ -7,7 +7,10 @@ import re
 import pytest
 
 from dsl.ad import reverse_plan
+from dsl.ad.plan import record_bytes
+from dsl.backend.layout import record_size
 from dsl.ir.text import parse_program
+from dsl.types import BOOL, F32, F64, I64, LeafType, Mem
 
 
 def plan_of(text: str, *wrt: int) -> str:
@@ -76,3 +79,254 @@ fn @f(%x: f64, %n: i64) -> f64 {
     assert "exit of the iteration" not in plain and "loop: keeps 8 bytes an iteration, 2 exits" in plain
     guard = "%d: bool = eq %k, %1\n if %d { next %x, %k1 } else { yield }"
     assert "save exit of the iteration: i64" in plan_of(loop.replace("GUARD", guard))
+
+
+# ---------------------------------------------------------------- decisions: each, and the case just beyond it
+
+LOOP = """
+fn @f(%x: f64, %m: mem<f64>, %n: i64, %k: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %2: i64 = const 2
+  BEFORE
+  %r: f64 = for %i = %0, %n, %1 (%s: f64 = %x) {
+    BODY
+    %t: f64 = mul %s, %y
+    next %t
+  }
+  AFTER
+  return %r
+}
+fn @outside(%m: mem<f64>, %i: i64) -> f64 {
+  %a: f64 = load %m[%i]
+  return %a
+}
+"""
+
+
+def decisions(body: str, before: str = "", after: str = "") -> dict[str, str]:
+    """How each named value in the body of a loop is had; `%y` is what the loop multiplies by."""
+    text = LOOP.replace("BODY", body).replace("BEFORE", before).replace("AFTER", after)
+    shown = plan_of(text, 0, 1)
+    inside = shown[shown.index("for loop:") :].splitlines()[1:]
+    return {line.split(":")[0].split()[-1]: line.split()[0] for line in inside}
+
+
+def test_cheap_arithmetic_on_counters_and_what_is_outside_is_made_again() -> None:
+    how = decisions("""
+      %a: i64 = mul %i, %k
+      %y: f64 = tof64 %a
+    """)
+    assert how == {"%a": "recompute", "%y": "recompute"}  # s is not needed: y is no function of x
+
+
+def test_what_takes_long_is_saved() -> None:
+    assert decisions("%a: f64 = tof64 %i\n %y: f64 = sin %a") == {"%y": "save"}
+
+
+def test_what_is_carried_is_saved_and_serves_what_is_made_of_it() -> None:
+    """%y = s + 1.0 is made from s, which is kept anyway."""
+    how = decisions("%one: f64 = const 1.0\n %y: f64 = add %s, %one")
+    assert how == {"%s": "save", "%y": "recompute"}
+
+
+def test_a_chain_that_is_too_long_is_saved() -> None:
+    def chain(n: int) -> str:
+        lines = ["%a0: f64 = tof64 %i"] + [f"%a{k}: f64 = add %a{k - 1}, %x" for k in range(1, n)]
+        return "\n".join([*lines, f"%y: f64 = neg %a{n - 1}"])
+
+    assert decisions(chain(14))["%y"] == "recompute"
+    assert decisions(chain(40)) == {"%s": "save", "%y": "save"}
+
+
+def test_a_load_of_memory_that_nobody_writes_is_done_again() -> None:
+    assert decisions("%y: f64 = load %m[%i]") == {"%s": "save", "%y": "reload"}
+
+
+def test_a_load_of_memory_that_is_written_before_the_loop_only() -> None:
+    before = "%b: mem<f64> = new %2\n store %b[%1], %x"
+    assert decisions("%y: f64 = load %b[%1]", before)["%y"] == "reload"
+
+
+@pytest.mark.parametrize("write", ["store %m[%0], %x", "push %m, %x", "acc %m[%1], %x {0}"])
+def test_a_load_of_memory_that_is_written_afterwards_is_saved(write: str) -> None:
+    assert decisions("%y: f64 = load %m[%i]", after=write)["%y"] == "save"
+    assert decisions(f"%y: f64 = load %m[%i]\n{write}")["%y"] == "save"
+
+
+def test_a_load_at_a_place_that_has_to_be_saved_is_saved_itself() -> None:
+    """Instead of its value its place would be kept: nothing is gained, unless the place is needed for the shadow."""
+    body = "%b: i64 = toi64 %s\n %y: f64 = load %m[%b]"
+    how = decisions(body)
+    assert how["%s"] == "save" and how["%b"] == "recompute"  # from s, which is kept anyway
+    assert how["%y"] == "reload"
+    text = """
+fn @f(%x: f64, %m: mem<f64>, %k: mem<i64>, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %r: f64, %p: i64 = for %i = %0, %n, %1 (%s: f64 = %x, %j: i64 = %0) {
+    %q: i64 = load %k[%j]
+    %y: f64 = load %m[%q]
+    %t: f64 = mul %s, %y
+    next %t, %q
+  }
+  return %r
+}
+"""
+    shown = plan_of(text, 0)
+    assert "save %y: f64" in shown and "%q" not in shown
+
+
+def test_the_length_of_memory_that_does_not_grow() -> None:
+    """Here n is a trip count of the inner loop."""
+    inner = """
+      %row: mem<f64> = load %h[%i]
+      %n: i64 = len %row
+      WRITE
+      %r: f64 = for %j = %1, %n, %1 (%t: f64 = %s) {
+        %u: f64 = sin %t
+        next %u
+      }
+"""
+    text = """
+fn @f(%x: f64, %h: mem<mem<f64>>, %k: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %r0: f64 = for %i = %0, %k, %1 (%s: f64 = %x) {
+    INNER
+    next %r
+  }
+  return %r0
+}
+""".replace("INNER", inner)
+    outer = plan_of(text.replace("WRITE", "store %row[%0], %s"), 0)
+    assert "recompute %n: i64" in outer and "recompute trip count" in outer
+    grown = plan_of(text.replace("WRITE", "push %row, %s"), 0)
+    assert "%n" not in grown and "save trip count" in grown
+
+
+def test_a_predicate_is_made_again_or_saved() -> None:
+    arms = "%y: f64 = if %c { %b: f64 = sin %x yield %b } else { yield %x }"
+    assert decisions(f"%c: bool = lt %i, %k\n {arms}")["%c"] == "recompute"
+    assert decisions(f"%e: f64 = sin %s\n %c: bool = lt %e, %x\n {arms}")["%c"] == "save"
+
+
+def test_what_an_outer_loop_keeps_serves_the_inner_one() -> None:
+    """u + j in the inner loop costs u once an outer iteration."""
+    text = """
+fn @f(%x: f64, %n: i64) -> f64 {
+  %1: i64 = const 1
+  %r: f64 = for %i = %1, %n, %1 (%s: f64 = %x) {
+    %u: f64 = sin %s
+    %t: f64 = for %j = %1, %n, %1 (%v: f64 = %s) {
+      %a: f64 = tof64 %j
+      %b: f64 = add %u, %a
+      %w: f64 = mul %v, %b
+      next %w
+    }
+    next %t
+  }
+  return %r
+}
+"""
+    outer, inner = plan_of(text, 0).split("for loop")[1:]
+    assert "save %u: f64" in outer
+    assert "recompute %b: f64" in inner and "keeps 8 bytes an iteration" in inner
+
+
+def test_arguments_are_read_again_in_one_function_only() -> None:
+    """A callee may read the argument again as long as its caller leaves it alone; a pullback's caller may not."""
+    from dsl.ad.activity import root_pattern
+    from dsl.ad.derive import Deriver
+
+    text = """
+fn @g(%x: f64, %m: mem<f64>, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %r: f64 = for %i = %0, %n, %1 (%s: f64 = %x) {
+    %y: f64 = load %m[%i]
+    %t: f64 = mul %s, %y
+    next %t
+  }
+  return %r
+}
+fn @f(%x: f64, %m: mem<f64>, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %r: f64 = call @g(%x, %m, %n)
+  AFTER
+  return %r
+}
+"""
+
+    def callee(after: str, reusable: bool) -> str:
+        program = parse_program(text.replace("AFTER", after))
+        deriver = Deriver(program)
+        fn = program.functions["f"]
+        pair = deriver.pair(fn, root_pattern(fn, deriver.influence, frozenset({0, 1}), reusable))
+        return pair.callees[0].plan.show()
+
+    assert "reload %y" in callee("", False)
+    assert "save %y" in callee("store %m[%0], %x", False)
+    assert "save %y" in callee("", True)
+
+
+def test_rosenbrock_keeps_nothing() -> None:
+    text = plan_of("""
+fn @f(%v: mem<f64>) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %2: i64 = const 2
+  %zero: f64 = const 0.0
+  %one: f64 = const 1.0
+  %hundred: f64 = const 100.0
+  %n: i64 = len %v
+  %last: i64 = sub %n, %2
+  %r: f64 = for %i = %0, %last, %1 (%s: f64 = %zero) {
+    %j: i64 = add %i, %1
+    %a: f64 = load %v[%i]
+    %b: f64 = load %v[%j]
+    %aa: f64 = mul %a, %a
+    %c: f64 = sub %b, %aa
+    %cc: f64 = mul %c, %c
+    %d: f64 = sub %one, %a
+    %dd: f64 = mul %d, %d
+    %e: f64 = mul %hundred, %cc
+    %g: f64 = add %e, %dd
+    %t: f64 = add %s, %g
+    next %t
+  }
+  return %r
+}
+""", 0)
+    assert "for loop: keeps 0 bytes an iteration" in text and "save" not in text
+
+
+def test_everything_can_be_saved_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DFL_PLAN", "save")
+    assert decisions("%y: f64 = load %m[%i]\n %z: f64 = add %y, %x") == {"%s": "save", "%y": "save"}
+
+
+@pytest.mark.parametrize(
+    "fields", [(), (BOOL,), (F64,), (BOOL, F64), (F64, BOOL), (F32, BOOL, F32), (I64, F32), (BOOL, Mem((F64,)), BOOL)]
+)
+def test_bytes_are_those_of_the_record_in_memory(fields: tuple[LeafType, ...]) -> None:
+    assert record_bytes(fields) == record_size(fields)
+
+
+def test_bytes_of_a_call() -> None:
+    program = parse_program("""
+fn @f(%x: f64, %n: i64) -> f64 {
+  %1: i64 = const 1
+  %r: f64 = for %i = %1, %n, %1 (%s: f64 = %x) {
+    %e: f64 = exp %s
+    %q: f64 = cos %s
+    %c: bool = lt %q, %x
+    %y: f64 = if %c { %z: f64 = sin %s  yield %z } else { yield %e }
+    next %y
+  }
+  return %r
+}
+""")
+    plan = reverse_plan(program, "f", (0,))
+    assert "keeps 24 bytes an iteration" in plan.show()  # s, c and e, each at its place
+    assert plan.bytes([1000]) == 24000
