@@ -3,6 +3,7 @@ what its comments say is so."""
 
 from __future__ import annotations
 
+import doctest
 import re
 from pathlib import Path
 
@@ -24,6 +25,14 @@ RUNS = [pytest.param(text, way, id=f"line {line}-{way.name}") for line, text in 
 def test_a_session_gives_what_its_comments_say(session: str, way: Way) -> None:
     wrong = run_session(session, way)
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("text", [m[2] for m in BLOCK.finditer(TEXT) if m[1] == "python"])
+def test_python_answers_what_its_blocks_say(text: str) -> None:
+    example = doctest.DocTestParser().get_doctest(text, {}, "REFERENCE.md", None, None)
+    said: list[str] = []
+    failed, tried = doctest.DocTestRunner().run(example, out=said.append)
+    assert tried > 0 and not failed, "".join(said)
 
 
 def test_every_session_has_an_answer() -> None:
