@@ -26,6 +26,7 @@ from dsl.ad.reverse import Backward
 from dsl.ad.settled import Settled
 from dsl.ad.shadows import Shadows, nested_types
 from dsl.ad.transpose import Transposer
+from dsl.ad.width import Tangents, widened
 from dsl.analysis import Influence
 from dsl.diagnostics import error
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
@@ -102,6 +103,7 @@ class Deriver:
         self.shadows = Shadows(program)
         self.influence = Influence(program)
         self._jvps: dict[tuple[str, Pattern], str] = {}
+        self._tangents: dict[str, Tangents] = {}  # of each function of forward mode, as it was made
         self._pairs: dict[tuple[str, Pattern], Pair] = {}
         self._settled: dict[Activity, Settled] = {}
         self._linear: dict[str, bool] = {}
@@ -111,6 +113,7 @@ class Deriver:
         """Forget what was derived from functions that have changed since."""
         self.influence = Influence(self.program)
         self._jvps.clear()
+        self._tangents.clear()
         self._pairs.clear()
         self._settled.clear()
 
@@ -170,7 +173,13 @@ class Deriver:
 
         sweep.root_return = handle
         sweep.region(fn.body, b, [])
+        self._tangents[new.name] = Tangents(len(fn.params), len(fn.results), frozenset(sweep.duals.values()))
         return new
+
+    def wide_jvp(self, fn: Function, pattern: Pattern, width: int) -> Function | None:
+        """The forward-mode copy of a function for several directions at once, their duals side by side; None where they
+        have to be done one after the other."""
+        return widened(self.program, self._tangents, self.jvp(fn, pattern).name, width)
 
     def _bind_params(
         self, sweep: Forward, fn: Function, new: Sequence[Value], duals: Sequence[int], b: Builder
@@ -283,8 +292,8 @@ class Deriver:
         elif self._has_memory(op):
             self.require_linear(callee, rule, op)
             if any(len(nested_types(op.args[k].type)) > 1 for k in rule.wrt):
-                raise error("E0503", f"forward mode through {callee.title or callee.name}, whose arguments refer to memory "
-                            "in memory, needs a rule for it", op.span, "give an `frule` as well, or use reverse mode")  # fmt: skip
+                text = f"forward mode through {callee.title or callee.name}, which takes arrays of arrays, needs a rule"
+                raise error("E0503", text, op.span, "give an `frule` as well, or use reverse mode")
             results = b.call(self.program.functions[rule.forward], args)
             out = Transposer(self).duals(callee, rule, args, tangents, results, b)
         else:

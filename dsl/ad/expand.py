@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import Literal
 
 from dsl.ad.activity import has_tangent, root_pattern
-from dsl.ad.derive import Deriver, Pair, dual_type, seeded
+from dsl.ad.derive import Deriver, Pair, dual_type
 from dsl.ad.forward import returned_duals
 from dsl.ad.plan import Plan
 from dsl.ad.restore import Restorer
 from dsl.ad.shadows import nested_types
 from dsl.diagnostics import error
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
-from dsl.ops import Builder
+from dsl.ops import Builder, known
 from dsl.passes import pipeline
 from dsl.types import BOOL, I64, OBJ, LeafType, Mem, is_ref, tangent
 
@@ -70,6 +70,10 @@ class Expander:
     def _region(self, fn: Function, region: Region) -> None:
         out: list[Op] = []
         for op in region.ops:
+            if op.attrs.pop("ways", False) and (way := self._way(fn, op)) is not None:
+                self._region(fn, op.regions[way])
+                out += op.regions[way].ops[:-1]
+                continue
             for inner in op.regions:
                 self._region(fn, inner)
             if op.name in DERIVE:
@@ -78,9 +82,21 @@ class Expander:
             out.append(op)
         region.ops[:] = out
 
-    def _ready(self, fn: Function, op: Op) -> Function:
-        """The function that does what a derivative op asks for."""
-        name, wrt = op.attrs["fn"], tuple(op.attrs["wrt"])
+    def _way(self, fn: Function, op: Op) -> int | None:
+        """Which region of an `if` to keep whose regions do the same by forward and by reverse mode; None: both."""
+        if self.mode != "auto":
+            return 0 if self.mode == "forward" else 1
+        for inner in (o for k in op.regions[0].ops for o in (k, *(i for r in k.regions for i in r.walk()))):
+            if inner.name == "jvp":
+                prepared = self._prepare(inner.attrs["fn"], self._reach_apart(fn, inner))
+                if not self._forward_possible(prepared, tuple(inner.attrs["wrt"])):
+                    return 1
+        cheaper = known(op.args[0])
+        return None if cheaper is None else int(not cheaper)
+
+    def _reach_apart(self, fn: Function, op: Op) -> set[str]:
+        """What the function of a derivative op reaches, which must not be the function that the op is in."""
+        name = op.attrs["fn"]
         reach = self._reach(name)
         if fn.name in reach:
             target = self.program.functions[name]
@@ -90,17 +106,27 @@ class Expander:
                 op.span,
                 "take the derivative outside the recursion",
             )
-        kind = f"{op.name}.silent" if op.attrs.get("silent") else op.name
+        return reach
+
+    def _ready(self, fn: Function, op: Op) -> Function:
+        """The function that does what a derivative op asks for."""
+        name, wrt = op.attrs["fn"], tuple(op.attrs["wrt"])
+        reach = self._reach_apart(fn, op)
+        silent, width = bool(op.attrs.get("silent")), op.attrs.get("width", 1)
+        kind = f"{op.name}.{width}{'.silent' if silent else ''}"
         if (kind, name, wrt) not in self._made:
             prepared = self._prepare(name, reach)
             match op.name:
                 case "vjp":
-                    self._made[kind, name, wrt] = self._make_vjp(prepared, wrt, bool(op.attrs.get("silent")))
+                    self._made[kind, name, wrt] = self._make_vjp(prepared, wrt, silent)
+                case "jvp" if width == 1:
+                    self._made[kind, name, wrt] = self._jvp(prepared, wrt, silent)
                 case "jvp":
-                    self._made[kind, name, wrt] = self._jvp(prepared, wrt, silent=False)
+                    self._made[kind, name, wrt] = self._wide_jvp(prepared, wrt, silent, width)
                 case _:  # the halves of a pullback are made together: they agree on what a record is
-                    self._made["vjp_fwd", name, wrt] = self._make_vjp_fwd(prepared, wrt)
-                    self._made["vjp_rev", name, wrt] = self._make_vjp_rev(prepared, wrt)
+                    half = kind.removeprefix(op.name)
+                    self._made[f"vjp_fwd{half}", name, wrt] = self._make_vjp_fwd(prepared, wrt, silent)
+                    self._made[f"vjp_rev{half}", name, wrt] = self._make_vjp_rev(prepared, wrt, silent)
         return self._made[kind, name, wrt]
 
     def _reach(self, name: str) -> set[str]:
@@ -204,15 +230,54 @@ class Expander:
         made = b.call(inner, [*new.params[: len(fn.params)], *duals])
         n = len(fn.results)
         returned = dict(zip(returned_duals(fn, d.activity(fn, pattern), scalars=True), made[n:], strict=True))
-        out = []
-        for k in outputs:
-            if k in returned:
-                out.append(returned[k])
-            elif isinstance(fn.results[k], Mem) and has_tangent(fn.results[k]):
-                out.append(d.shadows.make(made[k], b))
-            else:
-                out.append(b.zero(dual_type(fn.results[k])))
+        out = [returned[k] if k in returned else self._no_dual(fn, k, made[k], b) for k in outputs]
         b.return_(*made[:n], *out)
+        return new
+
+    def _no_dual(self, fn: Function, k: int, result: Value, b: Builder) -> Value:
+        """The dual of a result that nothing flows to."""
+        if isinstance(fn.results[k], Mem) and has_tangent(fn.results[k]):
+            return self.deriver.shadows.make(result, b)
+        return b.zero(dual_type(fn.results[k]))
+
+    def _wide_jvp(self, fn: Function, wrt: tuple[int, ...], silent: bool, width: int) -> Function:
+        """The same for several directions at once: where there was one tangent there are `width` side by side."""
+        d = self.deriver
+        outputs = [k for k, t in enumerate(fn.results) if _dual(t)]
+        lanes = range(width)
+        params = [p.type for p in fn.params] + [dual_type(fn.params[i].type) for i in wrt for _ in lanes]
+        results = [*fn.results, *(dual_type(fn.results[k]) for k in outputs for _ in lanes)]
+        new = d.new_function(f"{fn.name}.pushforward{width}", params, results, fn)
+        b = Builder(new.body, fn.span)
+        p, n = len(fn.params), len(fn.results)
+        tangents = {i: new.params[p + j * width : p + (j + 1) * width] for j, i in enumerate(wrt)}
+        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt)), silent=silent, in_place=False)
+        inner = d.wide_jvp(fn, pattern, width)
+        if inner is None:  # one after the other; the program prints once
+            made = [
+                b.call(self._jvp(fn, wrt, silent or lane > 0), [*new.params[:p], *(tangents[i][lane] for i in wrt)])
+                for lane in lanes
+            ]
+            b.return_(*made[0][:n], *(made[lane][n + j] for j in range(len(outputs)) for lane in lanes))
+            return new
+        refs = sorted(i for i in pattern.params if is_ref(fn.params[i].type))
+        shadows: list[dict[int, Value]] = []
+        for lane in lanes:
+            given = {i: t[lane] for i, t in tangents.items() if i in refs}
+            shadows.append(self._argument_shadows(fn, new.params, refs, given, b))
+            for i, t in given.items():
+                if shadows[lane][i] is not t:
+                    d.shadows.add_to(shadows[lane][i], t, b)
+        duals = [shadows[lane][i] if i in refs else tangents[i][lane] for i in sorted(pattern.params) for lane in lanes]
+        done = b.call(inner, [*new.params[:p], *duals])
+        returned = {
+            k: done[n + j * width : n + (j + 1) * width]
+            for j, k in enumerate(returned_duals(fn, d.activity(fn, pattern), scalars=True))
+        }
+        out = [
+            returned[k][lane] if k in returned else self._no_dual(fn, k, done[k], b) for k in outputs for lane in lanes
+        ]
+        b.return_(*done[:n], *out)
         return new
 
     # ------------------------------------------------------------ vjp
@@ -335,10 +400,10 @@ class Expander:
             b.op("for", (b.i64(0), last, b.i64(1)), (), [region])
 
     # ------------------------------------------------------------ pullbacks
-    def _make_vjp_fwd(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+    def _make_vjp_fwd(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
         """(primals…) -> (results…, record): the forward sweep; the record owns its tapes and shadows."""
         d = self.deriver
-        pair, refs = self._pullback_pair(fn, wrt)
+        pair, refs = self._pullback_pair(fn, wrt, silent)
         new = d.new_function(f"{fn.name}.pullback", [p.type for p in fn.params], [*fn.results, OBJ], fn)
         b = Builder(new.body, fn.span)
         shadows = self._argument_shadows(fn, new.params, refs, {}, b)
@@ -349,11 +414,11 @@ class Expander:
         b.return_(*made[:n], packed)
         return new
 
-    def _make_vjp_rev(self, fn: Function, wrt: tuple[int, ...]) -> Function:
+    def _make_vjp_rev(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
         """(record, seeds…, shadows of the references in wrt…) -> cotangents of the scalars in wrt. What the sweep
         leaves in the record's own shadows is handed over and cleared, so it may run again."""
         d = self.deriver
-        pair, refs = self._pullback_pair(fn, wrt)
+        pair, refs = self._pullback_pair(fn, wrt, silent)
         outputs, scalars, wrt_refs = self._vjp_signature(fn, wrt)
         params: list[LeafType] = [OBJ, *(dual_type(fn.results[k]) for k in outputs)]
         params += [dual_type(fn.params[i].type) for i in wrt_refs]
@@ -380,8 +445,8 @@ class Expander:
         b.return_(*(cotangents[i] if i in cotangents else b.zero(dual_type(fn.params[i].type)) for i in scalars))
         return new
 
-    def _pullback_pair(self, fn: Function, wrt: tuple[int, ...]) -> tuple[Pair, list[int]]:
-        pattern = root_pattern(fn, self.deriver.influence, frozenset(wrt), reusable=True)
+    def _pullback_pair(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> tuple[Pair, list[int]]:
+        pattern = replace(root_pattern(fn, self.deriver.influence, frozenset(wrt), reusable=True), silent=silent)
         pair = self.deriver.pair(fn, pattern)
         self.deriver.emit_pair(pair)
         return pair, pair.shadows()

@@ -195,7 +195,7 @@ class _Printer:
         elif op.name in ("jvp", "vjp") and callee is not None:
             primals = len(callee.params)
         elif op.name == "jvp":
-            primals = len(op.args) - len(op.attrs.get("wrt", ()))
+            primals = len(op.args) - len(op.attrs.get("wrt", ())) * op.attrs.get("width", 1)
         extra = op.args[primals:]
         return self.uses(op.args[:primals]) + (f"; {self.uses(extra)}" if extra else "")
 

@@ -48,7 +48,7 @@ class _Folder:
         if op.name in PRIMITIVES:
             self.primitive(op)
         elif op.name == "if":
-            if op.args[0] in self.known:
+            if op.args[0] in self.known and not op.attrs.get("ways"):  # those are `ad`'s to decide
                 return self.decided(op, ops, learnt)
             return self.undecided(op, ops, learnt)
         elif op.name == "for":

@@ -9,6 +9,7 @@ from dsl.lower.builtins import (
     functions,
     indexing,
     iteration,
+    jacobians,
     kernels,
     later,
     memory,
@@ -20,5 +21,5 @@ from dsl.lower.builtins import (
 
 TABLES = (
     broadcast, expressions, loops, names, statements, arrays, compare, derivatives, dicts, functions, indexing,
-    iteration, kernels, later, memory, numbers, records, rules, text,
+    iteration, jacobians, kernels, later, memory, numbers, records, rules, text,
 )  # fmt: skip
