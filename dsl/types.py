@@ -365,6 +365,11 @@ def leaves(t: LangType) -> tuple[LeafType, ...]:
             return ()
 
 
+def is_complex_number(t: LangType) -> bool:
+    """Whether a type is the library's `Complex`, of any kind of number (of Bool: that of `im`)."""
+    return isinstance(t, StructType) and t.name == "Complex" and t.names == ("re", "im") and len(t.params) == 1
+
+
 # ---------------------------------------------------------------- interned strings
 
 _interned: dict[str, int] = {}

@@ -10,11 +10,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from itertools import chain
 from typing import Any, TypeAlias
 
-from dsl.diagnostics import Source, error
+from dsl.diagnostics import DslError, Source, error
 from dsl.driver import Compiled, Driver, Mode, Options
 from dsl.lower.declarations import StructDecl
 from dsl.lower.session import Entry
@@ -141,7 +141,7 @@ class Function:
     def _listing(self, stage: str, args: Sequence[Any], optimize: bool = True, raw: bool = False) -> Code:
         types = [
             _PYTHON_TYPES[a] if isinstance(a, type) and a in _PYTHON_TYPES
-            else type_of(a, complex_type=self.workspace.complex_type)
+            else self.workspace.types_of([a], ["an argument"])[0]
             for a in args
         ]  # fmt: skip
         return self.workspace.listing(stage, self.workspace.entry(self.type, types), self.mode, optimize, raw)
@@ -157,6 +157,7 @@ class Workspace:
         self.timings = self.driver.timings
         self._compiled: dict[tuple[Any, ...], Compiled] = {}
         self._functions: dict[str, Function] = {}
+        self._complex_type: LangType | None = None
         with self.timings.stage("load"):
             self.session.load(print_expressions=print_expressions)
 
@@ -202,13 +203,21 @@ class Workspace:
         """The value of the language that a call has just given, as one of Python."""
         return from_leaves(result.leaves, result.type, self._wrap, own=True)
 
-    @cached_property
-    def complex_type(self) -> LangType | None:
-        """The type of Python's complex numbers: the library's `Complex` of Float64."""
-        declared = self.session.base.types.get("Complex")
-        if not isinstance(declared, StructDecl):
-            return None
-        return declared.instantiate((FLOAT64,) * len(declared.type_vars))
+    def types_of(self, values: Sequence[Any], names: Sequence[str]) -> tuple[LangType, ...]:
+        """The types of Python values; `names` are what error messages call them. The library has the type of complex
+        numbers, and is asked for it only where something else does not fit."""
+        try:
+            return self._types_of(values, names, self._complex_type)
+        except DslError:
+            if self._complex_type is not None:
+                raise
+            declared = self.session.base.type("Complex")
+            assert isinstance(declared, StructDecl)
+            self._complex_type = declared.instantiate((FLOAT64,))
+            return self._types_of(values, names, self._complex_type)
+
+    def _types_of(self, values: Sequence[Any], names: Sequence[str], complex_: LangType | None) -> tuple[LangType, ...]:
+        return tuple(type_of(value, name, complex_) for value, name in zip(values, names, strict=True))
 
     def _wrap(self, type: LangType, leaves: Sequence[Any]) -> Function:
         return Function(self, type, leaves)
@@ -232,7 +241,7 @@ class Workspace:
         """Call a function with Python values; compiled code is kept by the types of the arguments."""
         values = (*args, *keywords.values())
         names = (*_argument_names(len(args)), *keywords)
-        types = tuple(type_of(value, name, self.complex_type) for value, name in zip(values, names, strict=True))
+        types = self.types_of(values, names)
         compiled = self.compiled(fn, types, tuple(keywords), mode)
         parts = [to_leaves(value, t, name) for value, t, name in zip(values, types, names, strict=True)]
         results = self.driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)])

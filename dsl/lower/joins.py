@@ -47,6 +47,7 @@ from dsl.types import (
     VariantType,
     VectorType,
     intern,
+    is_complex_number,
     leaves,
 )  # fmt: skip
 
@@ -66,6 +67,8 @@ def join(a: LangType, b: LangType, sites: Sites) -> LangType | None:
         return b
     if is_real(a) and is_real(b):  # a constant is a Float64 as soon as it meets another number: joins associate
         return FLOAT64 if isinstance(a, Irrational) or isinstance(b, Irrational) else promote(a, b)
+    if all(is_complex_number(t) or is_real(t) for t in (a, b)):
+        return _join_complex(a, b)
     if NOTHING in (a, b) or isinstance(a, OptionalType) or isinstance(b, OptionalType):
         return _join_optional(a, b, sites)
     if isinstance(a, FnType | VariantType | TypeValue) and isinstance(b, FnType | VariantType | TypeValue):
@@ -79,6 +82,13 @@ def join(a: LangType, b: LangType, sites: Sites) -> LangType | None:
     if type(a) is not type(b):
         return None
     return _join_composite(a, b, sites)
+
+
+def _join_complex(a: LangType, b: LangType) -> LangType:
+    """A complex number and a number: a complex number with parts for both."""
+    parts = [t.items[0] if isinstance(t, StructType) else t for t in (a, b)]
+    like = a if isinstance(a, StructType) else b
+    return like.key.instantiate((promote(*parts),))  # type: ignore[union-attr, no-any-return]
 
 
 def _join_optional(a: LangType, b: LangType, sites: Sites) -> LangType | None:
@@ -248,6 +258,9 @@ def adapt(f: Frame, v: Val, to: LangType) -> Val:
         return v
     if is_real(v.type) and is_real(to):
         return f.number(v, to)
+    if isinstance(to, StructType) and (is_real(v.type) or is_complex_number(v.type)):
+        parts = items_of(v) if is_complex_number(v.type) else [v, Val(INT64, (f.b.i64(0),), 0)]
+        return Val(to, flatten(number(f, x, t) for x, t in zip(parts, to.items, strict=True)))
     match to:
         case OptionalType():
             return _to_optional(f, v, to)

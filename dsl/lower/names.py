@@ -15,7 +15,7 @@ from dsl.lower.suggest import did_you_mean
 from dsl.lower.values import UNIT, Val, fn_val, type_val
 from dsl.lower.widening import widen_scalars
 from dsl.syntax import ast
-from dsl.types import F32, F64, FLOAT32, FLOAT64, I64, Irrational, Scalar, leaves
+from dsl.types import BOOLEAN, F32, F64, FLOAT32, FLOAT64, I64, Irrational, Scalar, leaves
 
 _FLOAT_CONSTANTS = {"Inf": math.inf, "NaN": math.nan, "Inf64": math.inf, "NaN64": math.nan}
 _FLOAT32_CONSTANTS = {"Inf32": math.inf, "NaN32": math.nan}
@@ -27,7 +27,7 @@ _GENERIC_TYPES: dict[str, Pattern] = {
     "Ref": GenericP("Ref"),
     "Dict": GenericP("Dict"),
 }
-CONSTANTS = ("π", "pi", "ℯ", "nothing", *_FLOAT_CONSTANTS, *_FLOAT32_CONSTANTS)
+CONSTANTS = ("π", "pi", "ℯ", "im", "nothing", *_FLOAT_CONSTANTS, *_FLOAT32_CONSTANTS)
 
 
 @handles(ast.Name)
@@ -50,8 +50,6 @@ def name_value(f: Frame, name: str, span: Span) -> Val:
     value = _declared(f, name)
     if value is not None:
         return value
-    if name == "im":
-        raise error("E0901", "complex numbers (im) are not supported yet", span)
     known = [*_visible(f), *f.namespace.names(), *f.unit.session.builtin_names(), *CONSTANTS]
     hint = _elsewhere(f, name) or _NOT_HERE.get(name) or did_you_mean(name, known)
     raise error("E0201", f"{name} is not defined", span, hint=hint)
@@ -95,6 +93,10 @@ def _declared(f: Frame, name: str) -> Val | None:
 def _constant(f: Frame, name: str) -> Val:
     if name in ("π", "pi", "ℯ"):
         return Val(Irrational("ℯ" if name == "ℯ" else "π"))
+    if name == "im":
+        declared = f.unit.session.base.type("Complex")
+        assert isinstance(declared, StructDecl)
+        return Val(declared.instantiate((BOOLEAN,)), (f.b.bool(False), f.b.bool(True)))
     if name in _FLOAT_CONSTANTS:
         return Val(FLOAT64, (f.b.const(_FLOAT_CONSTANTS[name], F64),))
     if name in _FLOAT32_CONSTANTS:

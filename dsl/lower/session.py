@@ -123,10 +123,10 @@ class Session:
     def take(self, name: str) -> bool:
         """Take in the files of the library that define a name; whether there were any left."""
         files = [source for source in self._library.get(name, ()) if source not in self._taken]
-        self._taken.update(files)
         for source in files:
             if source not in _PARSED:
                 _PARSED[source] = self.parse(source)
+            self._taken.add(source)
             toplevel.declare(self, self.base, _PARSED[source].statements)
         return bool(files)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from dsl.diagnostics.format import quote, show_bool, show_element, show_float, show_float32, show_int
 from dsl.interp import Memory
-from dsl.runtime.arrays import is_complex
 from dsl.runtime.shape import Items, make
 from dsl.types import (
     BOOLEAN,
@@ -29,6 +28,7 @@ from dsl.types import (
     SymbolLit,
     TypeValue,
     interned,
+    is_complex_number,
 )
 
 _NUMBERS: dict[LangType, Any] = {
@@ -61,6 +61,17 @@ def _inside_text(type: LangType, leaves: Sequence[Any]) -> str:
 def _listed(items: Sequence[str]) -> str:
     """Items of a tuple: one alone has a comma behind it."""
     return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+
+
+def _complex(real: str, imaginary: str) -> str:
+    """`1.0 - 2.0im`, `1.0 + NaN*im`"""
+    sign, size = ("-", imaginary[1:]) if imaginary.startswith("-") else ("+", imaginary)
+    return f"{real} {sign} {size}{'' if size[0].isdigit() else '*'}im"
+
+
+def _unit(real: str, imaginary: str) -> str:
+    """A complex number of Bools: `im` itself, as a rule."""
+    return "im" if (real, imaginary) == ("false", "true") else f"Complex({real}, {imaginary})"
 
 
 class Text:
@@ -99,9 +110,8 @@ class Text:
         return _listed([f"{n} = {i}" for n, i in zip(type.names, items, strict=True)]) if items else "NamedTuple()"
 
     def struct(self, type: StructType, items: Sequence[str], memory: Memory | None) -> str:
-        if is_complex(type):
-            real, imaginary = items
-            return f"{real} - {imaginary[1:]}im" if imaginary.startswith("-") else f"{real} + {imaginary}im"
+        if is_complex_number(type):
+            return _complex(*items) if type.items[0] != BOOLEAN else _unit(*items)
         return f"{type.name}({', '.join(items)})"
 
     def ref(self, type: RefType, item: str, memory: Memory) -> str:

@@ -1,4 +1,4 @@
-"""Names of the language whose time has not come: arrays, linear algebra, complex numbers. Calling one says so."""
+"""Names of the language whose time has not come: arrays, linear algebra, rational numbers. Calling one says so."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from dsl.lower.frame import Frame
 from dsl.lower.values import Val
 
 _ARRAYS = (
-    "zeros", "ones", "fill", "similar", "reshape", "vec", "vcat", "hcat", "cat", "diff", "cumsum", "cumprod",
-    "accumulate", "sort", "sort!", "sortperm", "searchsortedlast", "searchsortedfirst", "dot", "cross", "norm",
+    "dot", "norm",
     "normalize", "transpose", "det", "logdet", "tr", "diag", "cholesky", "lu", "qr", "svd", "eigen", "kron",
-    "batched_mul", "softmax", "logsumexp", "findall", "permutedims", "broadcast", "dropdims", "repeat", "⋅", "×",
+    "batched_mul", "⋅",
 )  # fmt: skip
 _RATIONAL = ("//", "numerator", "denominator")
-_COMPLEX = ("complex", "angle", "cis")
 
 
 def _later(name: str, what: str) -> Callable[[Frame, list[Val]], NoReturn]:
@@ -31,5 +29,3 @@ for _name in _ARRAYS:
     builtin(_name)(_later(_name, "arrays"))
 for _name in _RATIONAL:
     builtin(_name)(_later(_name, "rational numbers"))
-for _name in _COMPLEX:
-    builtin(_name)(_later(_name, "complex numbers"))

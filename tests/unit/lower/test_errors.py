@@ -50,7 +50,6 @@ WRONG = [
     ("", "[x for x in 1:3]", "E0901", "[x for x in 1:3]", "comprehensions"),
     ("", "sin.((1, 2))", "E0901", "sin.((1, 2))", "broadcasting"),
     ("", "zeros(3)", "E0901", "zeros(3)", "arrays"),
-    ("", "im", "E0901", "im", "complex"),
 ]  # fmt: skip
 
 
