@@ -283,7 +283,15 @@ class Flow:
         """An op that carries no influence."""
 
     _op_unreachable = _op_const = _op_null = _op_len = _op_same = _op_growable = _op_check = _op_print = _nothing
-    _op_stop = _nothing
+    _op_stop = _op_address = _nothing
+
+    _op_mark = _nothing
+
+    def _op_renew(self, op: Op, stack: list[Op]) -> None:
+        """The results are the operands."""
+        self._join_all(op.results, op.args)
+
+    _op_release = _op_renew
 
     # ---- memory
     def _op_new(self, op: Op, stack: list[Op]) -> None:
