@@ -189,8 +189,8 @@ class Activity:
 
     def _live_op(self, op: Op) -> bool:
         match op.name:
-            case "store" | "push" | "acc":
-                return self.shadowed(op.args[0])
+            case "store" | "push" | "acc":  # references go into shadows in the forward sweep
+                return self.shadowed(op.args[0]) and any(v.type != BOOL and not is_ref(v.type) for v in op.args[1:])
             case "new":
                 return self.pattern.reusable and self.shadowed(op.result)
             case "kernel":

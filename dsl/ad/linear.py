@@ -126,7 +126,7 @@ class _Degree:
                 self.write(op.args[0], OTHER if args[1] >= LINEAR else self._any(args[2:]))
             case "push":
                 self.write(op.args[0], self._any(args[1:]))
-            case "len" | "same" | "growable":
+            case "len" | "same" | "growable" | "address":
                 self.put(op.result, INDEPENDENT)
             case "kernel":
                 self.kernel(op, args)

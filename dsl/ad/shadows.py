@@ -1,17 +1,21 @@
 """Functions on whole memories, made for a type when they are first needed: shadows, sums, clearing.
 
-`shadow` ops are expanded to calls of these. A registry (per memory type a `mem` of pairs of references) makes one
-shadow of one memory, however many ways lead to it.
+`shadow` ops are expanded to calls of these. Registries (one for each memory type, see `registry`) make one shadow of
+one memory, however many ways lead to it. Memory that holds no references and is handed in alone needs none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from dsl.ad.activity import has_tangent
+from dsl.ad.registry import TABLE, Registries, Registry, each, new_registry
 from dsl.ir.core import Function, Program, Region, Value
 from dsl.ops import Builder
 from dsl.types import BOOL, F64, I64, LeafType, Mem, is_ref, tangent
+
+Registered: TypeAlias = dict[Mem, Registry]
 
 
 def nested_types(t: LeafType) -> list[Mem]:
@@ -37,36 +41,41 @@ class Shadows:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self.sets = Registries(program)
         self._names: dict[tuple[str, LeafType], str] = {}
 
-    def registries(self, types: Sequence[LeafType], b: Builder) -> dict[Mem, Value]:
-        """Empty registries for all memory types reachable from the given ones."""
-        out: dict[Mem, Value] = {}
-        for t in types:
-            for m in nested_types(t):
-                if m not in out:
-                    out[m] = b.op("new", (b.i64(0),), (Mem((m, shadow_type(m))),)).result
-        return out
+    def registries(self, types: Sequence[LeafType], b: Builder) -> Registered:
+        """Empty registries for the memory types reachable from the given ones: of each memory that gets a shadow its
+        type. A type that is met once and holds no references is left out."""
+        found = [m for t in types for m in nested_types(t)]
+        return {
+            m: new_registry(Mem((m, shadow_type(m))), b)
+            for m in dict.fromkeys(found)
+            if found.count(m) > 1 or m not in types or len(nested_types(m)) > 1
+        }
 
-    def make(self, m: Value, b: Builder, registries: dict[Mem, Value] | None = None) -> Value:
+    def make(self, m: Value, b: Builder, registries: Registered | None = None) -> Value:
         """A zeroed shadow of a memory: one already in the registries, or a new one."""
         assert isinstance(m.type, Mem)
         if registries is None:
             registries = self.registries([m.type], b)
+        if m.type not in registries:
+            (out,) = b.call(self._get("shadow alone", m.type, self._build_alone), [m])
+            return out
         fn = self._get("shadow", m.type, self._build_shadow)
-        (out,) = b.call(fn, [m, *(registries[t] for t in nested_types(m.type))])
+        (out,) = b.call(fn, [m, *_flat(registries, m.type)])
         return out
 
-    def add_to(self, target: Value, source: Value, b: Builder, seen: dict[Mem, Value] | None = None) -> None:
+    def add_to(self, target: Value, source: Value, b: Builder, seen: Registered | None = None) -> None:
         """Add every number of one shadow to the same place of another, once however many ways lead there."""
         types = nested_types(target.type)
         if seen is None and len(types) == 1:  # nothing in it to be met twice
             b.call(self._get("add", target.type, self._build_add), [target, source])
             return
         if seen is None:
-            seen = {t: b.op("new", (b.i64(0),), (Mem((t,)),)).result for t in types}
+            seen = {t: new_registry(Mem((t,)), b) for t in types}
         once = self._get("add once", target.type, self._build_add)
-        b.call(once, [target, source, *(seen[t] for t in types)])
+        b.call(once, [target, source, *_flat(seen, target.type)])
 
     def dot(self, x: Value, y: Value, b: Builder) -> Value:
         """The sum over all numbers of two shadows of one memory of their products (null: zero); records refer to no
@@ -86,7 +95,9 @@ class Shadows:
             params: list[LeafType] = [t]
             results: tuple[LeafType, ...] = ()
             if what == "shadow":
-                params += [Mem((m, shadow_type(m))) for m in nested_types(t)]
+                params += [p for m in nested_types(t) for p in (Mem((m, shadow_type(m))), TABLE)]
+                results = (shadow_type(t),)
+            elif what == "shadow alone":
                 results = (shadow_type(t),)
             elif what == "dot":
                 params.append(t)
@@ -94,7 +105,7 @@ class Shadows:
             elif what.startswith("add"):
                 params.append(t)
             if what == "add once":
-                params += [Mem((m,)) for m in nested_types(t)]
+                params += [p for m in nested_types(t) for p in (Mem((m,)), TABLE)]
             fn = self.program.add(Function(name, Region(params), results, f"{what} {t}"))
             build(fn, t)
         return self.program.functions[name]
@@ -102,8 +113,9 @@ class Shadows:
     # ------------------------------------------------------------ bodies
     def _build_shadow(self, fn: Function, t: Mem) -> None:
         b = Builder(fn.body)
-        m, own = fn.params[0], fn.params[1]
-        registries = dict(zip(nested_types(t), fn.params[1:], strict=True))
+        m = fn.params[0]
+        registries = _paired(t, fn.params[1:])
+        own = registries[t].entries
         s_type = shadow_type(t)
 
         def null(arm: Builder) -> None:
@@ -111,15 +123,12 @@ class Shadows:
 
         b.if_(b.op("same", (m, b.zero(t)), (BOOL,)).result, (), null, lambda arm: arm.yield_())
 
-        def known(body: Builder, i: Value) -> None:
-            pair = body.op("load", (own, i), (t, s_type), first=0).results
-            same = body.op("same", (pair[0], m), (BOOL,)).result
-            body.if_(same, (), lambda arm: arm.return_(pair[1]), lambda arm: arm.yield_())
-
-        _search(b, b.op("len", (own,), (I64,)).result, known)
+        place = self.sets.place(m, registries[t], b)
+        before = b.op("load", (own, place), (s_type,), first=1).result
+        b.if_(_is_null(before, b), (), lambda arm: arm.yield_(), lambda arm: arm.return_(before))
         n = b.op("len", (m,), (I64,)).result
         s = b.op("new", (n,), (s_type,)).result
-        b.op("push", (own, m, s))
+        b.op("store", (own, place, s), first=1)
 
         def fill(body: Builder, i: Value) -> None:
             for f, inner in enumerate(t.fields):
@@ -128,13 +137,19 @@ class Shadows:
                     body.op("store", (s, i, self.make(child, body, registries)), first=f)
 
         if any(isinstance(f, Mem) and has_tangent(f) for f in t.fields):
-            _each(b, n, fill)
+            each(b, n, fill)
         b.return_(s)
+
+    def _build_alone(self, fn: Function, t: Mem) -> None:
+        b = Builder(fn.body)
+        (m,) = fn.params
+        b.if_(_is_null(m, b), (), lambda arm: arm.return_(arm.zero(shadow_type(t))), lambda arm: arm.yield_())
+        b.return_(b.op("new", (b.op("len", (m,), (I64,)).result,), (shadow_type(t),)).result)
 
     def _build_add(self, fn: Function, t: Mem) -> None:
         b = Builder(fn.body)
         target, source, *sets = fn.params
-        seen = dict(zip(nested_types(t), sets, strict=True)) if sets else {}
+        seen = _paired(t, sets) if sets else {}
         self._unless_null(target, b)
         self._unless_null(source, b)
         if seen:
@@ -149,7 +164,7 @@ class Shadows:
                 elif inner != BOOL and not is_ref(inner):
                     body.op("acc", (target, i, body.op("load", (source, i), (inner,), first=f).result), first=f)
 
-        _each(b, n, one)
+        each(b, n, one)
         b.return_()
 
     def _build_dot(self, fn: Function, t: Mem) -> None:
@@ -186,48 +201,34 @@ class Shadows:
                 elif inner != BOOL and not is_ref(inner):
                     body.op("store", (m, i, body.zero(inner)), first=f)
 
-        _each(b, b.op("len", (m,), (I64,)).result, one)
+        each(b, b.op("len", (m,), (I64,)).result, one)
         b.return_()
 
     def _unless_null(self, m: Value, b: Builder) -> None:
         b.if_(_is_null(m, b), (), lambda arm: arm.return_(), lambda arm: arm.yield_())
 
-    def _unless_in(self, m: Value, seen: Value, b: Builder) -> None:
+    def _unless_in(self, m: Value, seen: Registry, b: Builder) -> None:
         """Return where a memory is in a set, else put it in."""
+        before = b.op("len", (seen.entries,), (I64,)).result
+        known = b.prim("lt", self.sets.place(m, seen, b), before)
+        b.if_(known, (), lambda arm: arm.return_(), lambda arm: arm.yield_())
 
-        def known(body: Builder, i: Value) -> None:
-            member = body.op("load", (seen, i), (m.type,), first=0).result
-            same = body.op("same", (member, m), (BOOL,)).result
-            body.if_(same, (), lambda arm: arm.return_(), lambda arm: arm.yield_())
 
-        _search(b, b.op("len", (seen,), (I64,)).result, known)
-        b.op("push", (seen, m))
+def _flat(registries: Registered, t: LeafType) -> list[Value]:
+    """The registries that a function of a memory type takes, as arguments."""
+    return [part for m in nested_types(t) for part in (registries[m].entries, registries[m].table)]
+
+
+def _paired(t: Mem, params: Sequence[Value]) -> Registered:
+    """The same from the function's parameters."""
+    pairs = zip(params[::2], params[1::2], strict=True)
+    return {m: Registry(*pair) for m, pair in zip(nested_types(t), pairs, strict=True)}
 
 
 def _is_null(m: Value, b: Builder) -> Value:
     return b.op("same", (m, b.zero(m.type)), (BOOL,)).result
 
 
-def _each(b: Builder, n: Value, body: Callable[[Builder, Value], None]) -> None:
-    """`for i in 0:n-1`"""
-    region = Region([I64])
-    inner = Builder(region, b.span)
-    body(inner, region.params[0])
-    inner.next_()
-    b.op("for", (b.i64(0), b.prim("sub", n, b.i64(1)), b.i64(1)), (), [region])
-
-
 def each_record(m: Value, b: Builder, body: Callable[[Builder, Value], None]) -> None:
     """Do something for the place of each record of a memory."""
-    _each(b, b.op("len", (m,), (I64,)).result, body)
-
-
-def _search(b: Builder, n: Value, body: Callable[[Builder, Value], None]) -> None:
-    """The same as a loop whose body may return."""
-    region = Region([I64])
-    inner = Builder(region, b.span)
-    i = region.params[0]
-    inner.if_(inner.prim("lt", i, n), (), lambda arm: arm.yield_(), lambda arm: arm.break_())
-    body(inner, i)
-    inner.next_(inner.prim("add", i, inner.i64(1)))
-    b.op("loop", (b.i64(0),), (), [region])
+    each(b, b.op("len", (m,), (I64,)).result, body)

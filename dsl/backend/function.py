@@ -544,6 +544,9 @@ class FunctionEmitter:
         for k, r in enumerate(op.results):
             self.take(r, self.let(f"getelementptr i8, ptr {slots}, i64 {WORD * SLOT_WORDS * k}"))
 
+    def emit_address(self, op: Op) -> None:
+        self.define(op.result, f"ptrtoint ptr {self.names[op.args[0]]} to i64")
+
     def emit_growable(self, op: Op) -> None:
         """The capacity of memory that Python owns is negative."""
         _, capacity, _ = self.header(op.args[0], Header.CAPACITY, "i64")

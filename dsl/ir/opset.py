@@ -69,6 +69,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("renew", "%b: mem<f64> = renew %a", "what belongs to the innermost region ends and the region goes on; the results are the operands, moved where they belong to it (they hold no references); one memory stays one", writes=True, raises=True),
         OpInfo("release", "%b: mem<f64> = release %a", "the same, but the region ends, too, and its operands belong to the one around it", writes=True, raises=True),
         OpInfo("same", "%c: bool = same %m, %n", "whether two references are to the same memory", pure=True),
+        OpInfo("address", "%n: i64 = address %m", "a number that no other memory has, not the same in every run: only for tables of references", pure=True),
         OpInfo("pack", "%o: obj = pack %a, %b", "any values as one opaque reference", writes=True, makes=True),
         OpInfo("unpack", "%a: f64, %b: i64 = unpack %o", "the values that were packed; count and types as they were", pure=True),
         OpInfo("global", "%m: mem<f64> = global \"name\" 0", "leaf number attrs index of the value of the top-level variable attrs name; turned into a parameter by passes.globals", pure=True),

@@ -292,6 +292,11 @@ def _same(c: _Checker, op: Op) -> None:
     c.types(op, "the result", op.results, (BOOL,))
 
 
+def _address(c: _Checker, op: Op) -> None:
+    c.require(len(op.args) == 1 and isinstance(op.args[0].type, Mem), op, "address takes one memory")
+    c.types(op, "the result", op.results, (I64,))
+
+
 def _growable(c: _Checker, op: Op) -> None:
     c.require(len(op.args) == 1 and isinstance(op.args[0].type, Mem), op, "growable takes one memory")
     c.types(op, "the result", op.results, (BOOL,))
@@ -424,6 +429,7 @@ _REGIONS = {"if": 2, "for": 1, "loop": 1}
 _RULES: dict[str, Callable[[_Checker, Op], None]] = {
     "if": _if, "for": _for, "loop": _loop, "const": _const, "null": _null, "new": _new, "len": _len, "load": _load,
     "store": _store, "acc": _store, "push": _push, "pop": _pop, "same": _same, "growable": _growable,
+    "address": _address,
     "kernel": _kernel, "mark": _mark, "renew": _release, "release": _release, "pack": _pack, "unpack": _unpack,
     "global": _global, "shadow": _shadow, "stop": _stop,
     "call": _call, "jvp": _jvp, "vjp": _vjp, "vjp_fwd": _vjp_fwd, "vjp_rev": _vjp_rev, "check": _check, "print": _print,

@@ -325,3 +325,34 @@ fn @main(%x: f64) -> f64, f64 {
     assert run(program, "main", [2.0]) == [120.0, 120.0]
     pipeline.optimise(program, ["main"], "after-ad", verify=True)
     assert run(program, "main", [2.0]) == [120.0, 120.0]
+
+
+def test_many_references_to_few_memories() -> None:
+    """Σ over 3000 rows, each the square of one of 1000 numbers: one shadow for each number, found in constant time."""
+    program = compiled("""
+fn @f(%h: mem<mem<f64>>) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %zero: f64 = const 0.0
+  %n: i64 = len %h
+  %last: i64 = sub %n, %1
+  %r: f64 = for %i = %0, %last, %1 (%s: f64 = %zero) {
+    %row: mem<f64> = load %h[%i]
+    %a: f64 = load %row[%0]
+    %aa: f64 = mul %a, %a
+    %t: f64 = add %s, %aa
+    next %t
+  }
+  return %r
+}
+fn @main(%h: mem<mem<f64>>, %out: mem<mem<f64>>) -> f64 {
+  %1: f64 = const 1.0
+  %y: f64 = vjp @f(%h; %1, %out) {wrt=(0,)}
+  return %y
+}
+""", "reverse")
+    cells, shadows = [memory(float(k)) for k in range(1000)], [memory(0.0) for _ in range(1000)]
+    order = [(7 * k * k + k // 1000) % 1000 for k in range(3000)]
+    (y,) = run(program, "main", [Memory([[cells[k]] for k in order]), Memory([[shadows[k]] for k in order])])
+    assert y == sum(float(k) ** 2 for k in order)
+    assert [s.rows[0][0] for s in shadows] == [2.0 * k * order.count(k) for k in range(1000)]

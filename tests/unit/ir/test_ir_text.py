@@ -91,6 +91,7 @@ fn @main(%x: f64, %n: i64, %c: bool, %m: mem<f64, i64>) -> f64 {
   check %c {E0404 ""}
   print %x, %n {"// {0} {1}\\n"}
   %free: bool = growable %18
+  %home: i64 = address %18
   %info: i64 = kernel %18, %n {kernel="potrf"}
   mark
   %moved: mem<f64> = renew %18

@@ -59,6 +59,7 @@ WRONG = [
     ("push part", "push %m, %x\nreturn %x", "the record should be of type f64, i64, not f64"),
     ("pop part", "%y: f64 = pop %m\nreturn %y", "the record should be of type f64, i64, not f64"),
     ("same of scalars", "%y: bool = same %x, %x\nreturn %x", "same takes two references"),
+    ("address of a scalar", "%y: i64 = address %x\nreturn %x", "address takes one memory"),
     ("pack type", "%y: f64 = pack %x\nreturn %y", "the result should be of type obj"),
     ("shadow type", "%y: mem<f64, i64> = shadow %m\nreturn %x", "should be of type mem<f64, f64>"),
     ("stop type", "%y: f64 = stop %n\nreturn %y", "the result should be of type i64, not f64"),
