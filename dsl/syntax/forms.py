@@ -55,5 +55,11 @@ def refused(message: str, span: Span, hint: str = "", code: str = "E0114") -> Ds
 
 
 def in_parentheses(node: ast.Expr) -> bool:
-    """Whether a list or generator was written in parentheses of its own (its span holds them)."""
+    """Whether a list or generator was written in parentheses of its own (its span holds them, as that of its first
+    part holds its own)."""
+    match node:
+        case ast.Comprehension():
+            return node.span.start < node.body.span.start
+        case ast.Tuple() if node.items:
+            return node.span.start < node.items[0].span.start
     return node.span.text.startswith("(")
