@@ -672,7 +672,8 @@ PAGES: dict[str, Page] = {
     "E0602": _page(
         """
             A value of Python has no counterpart in the language. Numbers, strings (symbols), tuples,
-            dictionaries, records, structs and functions of a module have one.
+            dictionaries, records, lists whose items have one type, arrays of numbers, structs and functions of a
+            module have one.
         """,
         'dsl.loads("f(x) = x").f(object())',
         'dsl.loads("f(x) = x").f(1.5)',
@@ -739,15 +740,16 @@ PAGES: dict[str, Page] = {
     # ------------------------------------------------------------ E09 not yet supported
     "E0901": _page(
         """
-            The language has this, but this version cannot compile it yet. Arrays of numbers belong here;
-            growable vectors (`Float64[]` and `push!`) work.
+            Julia has this, but the language cannot compile it, or not yet. Keys cannot be taken out of a Dict, for
+            example; a new one is made of those that stay.
         """,
-        "v = [1.0, 2.0]",
         """
-            v = Float64[]
-            push!(v, 1.0)
-            push!(v, 2.0)
-            sum(v)
+            d = Dict(1 => 2.0, 2 => 3.0)
+            delete!(d, 1)
+        """,
+        """
+            d = Dict(1 => 2.0, 2 => 3.0)
+            e = Dict(2 => d[2])
         """,
     ),
 }

@@ -50,6 +50,7 @@ from dsl.types import (
     VectorType,
     intern,
     interned,
+    is_complex_number,
     leaves,
 )
 
@@ -163,15 +164,29 @@ def _item_type(items: list[Any], name: str, complex_type: LangType | None) -> La
     found = _LISTS.get(frozenset(map(type, items)))
     if found is not None:
         return found
-    found = type_of(items[0], f"item 0 of {name}", complex_type)
+    found = _of_any(type_of(items[0], f"item 0 of {name}", complex_type))
     for k, item in enumerate(items[1:], 1):
-        other = type_of(item, f"item {k} of {name}", complex_type)
+        other = _of_any(type_of(item, f"item {k} of {name}", complex_type))
         common = _joined(found, other)
         if common is None:
             raise error("E0602", f"{name} is a list of different types: {found}, and item {k} is of type {other}",
                         hint="the items of a list have one type; a tuple may have several")  # fmt: skip
         found = common
     return found
+
+
+def _of_any(type: LangType) -> LangType:
+    """The type of an item whose symbols and strings may be others in the next item."""
+    match type:
+        case SymbolLit():
+            return SYMBOL
+        case StringLit():
+            return STRING
+        case TupleType():
+            return TupleType(tuple(map(_of_any, type.items)))
+        case NamedTupleType():
+            return NamedTupleType(type.names, tuple(map(_of_any, type.items)))
+    return type
 
 
 _WIDTHS = (INT64, FLOAT32, FLOAT64)
@@ -196,8 +211,11 @@ def _joined(a: LangType, b: LangType) -> LangType | None:
             inner = _joined(a.item, b.item)
             return None if inner is None else VectorType(inner)
         case TupleType(), TupleType() if len(a.items) == len(b.items):
-            items = [_joined(x, y) for x, y in zip(a.items, b.items, strict=True)]
-            return None if None in items else TupleType(tuple(i for i in items if i is not None))
+            items = tuple(i for x, y in zip(a.items, b.items, strict=True) if (i := _joined(x, y)) is not None)
+            return TupleType(items) if len(items) == len(a.items) else None
+        case NamedTupleType(), NamedTupleType() if a.names == b.names:
+            items = tuple(i for x, y in zip(a.items, b.items, strict=True) if (i := _joined(x, y)) is not None)
+            return NamedTupleType(a.names, items) if len(items) == len(a.names) else None
         case VectorType() | ArrayType(), VectorType() | ArrayType():
             ranks = [1 if isinstance(t, VectorType) else t.rank for t in (a, b)]
             return ArrayType(a.item, ranks[0], "S") if a.item == b.item and ranks[0] == ranks[1] else None
@@ -347,8 +365,9 @@ def write_back(value: Any, type: LangType, values: Sequence[Any], wrap: Wrap | N
         case StaticDictType() if isinstance(value, dict):
             (row,) = values[0].rows
             for key, place, t in zip(list(value), fields_of(type), type.items, strict=True):
-                if isinstance(t, Prim):
-                    value[key] = from_leaves(row[place], t, wrap)
+                if isinstance(t, Prim | ArrayType) or (isinstance(t, VectorType) and dtype_of(t.item)):
+                    new = from_leaves(row[place], t, wrap)
+                    value[key] = new.tolist() if isinstance(value[key], list) else new
                 else:
                     write_back(value[key], t, row[place], wrap)
 
@@ -396,7 +415,7 @@ class _ToPython:
         return Record(type.names, items)
 
     def struct(self, type: StructType, items: Sequence[Any], memory: Memory | None) -> Any:
-        if is_complex(type):
+        if is_complex_number(type):
             return complex(*items)
         made = object.__new__(struct_class(type))
         object.__setattr__(made, "_items", tuple(items))

@@ -17,11 +17,12 @@ from dsl.types import (
     FLOAT32,
     FLOAT64,
     INT64,
+    STRING,
+    SYMBOL,
     ArrayType,
     LangType,
     NamedTupleType,
     OptionalType,
-    StructType,
     TupleType,
     VectorType,
 )
@@ -121,6 +122,9 @@ Named = namedtuple("Named", "x y")
         ([(1, 2.0), (3.0, 4)], TupleType((FLOAT64, FLOAT64))),
         ([1.0, None, 2.0], OptionalType(FLOAT64)),
         ([Named(1, 2.0)], NamedTupleType(("x", "y"), (INT64, FLOAT64))),
+        ([Named(1, 2.0), Named(1.5, 2)], NamedTupleType(("x", "y"), (FLOAT64, FLOAT64))),
+        (["a", "b"], SYMBOL),
+        ([dsl.String("a")], STRING),
         ([numpy.zeros((2, 2)), numpy.zeros((2, 2), order="F")], ArrayType(FLOAT64, 2, "S")),
         ([(numpy.zeros((2, 2)), numpy.zeros(2))], TupleType((ArrayType(FLOAT64, 2, "C"), VectorType(FLOAT64)))),
     ],
@@ -206,6 +210,24 @@ def test_lists_of_arrays_are_lists_of_the_same_arrays(m: Any) -> None:
     change = dsl.loads("change!(vs) = (vs[2][1] = 4.0; nothing)")["change!"]
     change(columns)
     assert columns[1].tolist() == [4.0, 0.0]
+
+
+def test_arrays_in_dicts() -> None:
+    m = dsl.loads("grow!(d) = (d[:W] = d[:W] .* 2.0; d[:b][1] += 1.0; nothing)")
+    W, b = numpy.ones((2, 2), order="F"), numpy.zeros(2)
+    d = {"W": W, "b": b}
+    m["grow!"](d)
+    assert d["W"].tolist() == [[2.0, 2.0], [2.0, 2.0]] and d["b"] is b
+    assert W[0, 0] == 1.0 and b.tolist() == [1.0, 0.0]
+    d = {"W": [1.0, 2.0], "b": [0.5]}
+    m["grow!"](d)
+    assert d == {"W": [2.0, 4.0], "b": [1.5]}
+
+
+def test_lists_of_names(m: Any) -> None:
+    assert m.same(["a", "b"]) == ["a", "b"]
+    assert m.same([dsl.String("x"), dsl.String("y z")]) == ["x", "y z"]
+    assert m.same([("a", 1), ("b", 2.5)]) == [("a", 1.0), ("b", 2.5)]
 
 
 def test_anything_with_an_array_inside_is_one(m: Any) -> None:
@@ -301,23 +323,17 @@ def test_results_outlive_everything(m: Any) -> None:
 # ---------------------------------------------------------------- complex numbers
 
 
-def test_complex_arrays_have_the_bytes_of_a_struct() -> None:
-    from dsl.interp import Memory
-    from dsl.runtime.convert import from_leaves, to_leaves
-
-    Complex = StructType("the library's", "Complex", (), ("re", "im"), (FLOAT64, FLOAT64))
-    array = numpy.array([1 + 2j, 3 - 4j])
-    assert type_of(array, complex_type=Complex) == VectorType(Complex)
-    assert type_of(array[::-1], complex_type=Complex) == ArrayType(Complex, 1, "S")
-    assert type_of(1j, complex_type=Complex) == type_of(numpy.complex64(1j), complex_type=Complex) == Complex
-    (leaf,) = to_leaves(array, VectorType(Complex))
-    assert list(leaf.unpacked()) == [[1.0, 2.0], [3.0, -4.0]]
-    assert from_leaves([leaf], VectorType(Complex)) is array
-    assert from_leaves([Memory([[1.0, 2.0]])], VectorType(Complex)).tolist() == [1 + 2j]
-    assert from_leaves([1.0, -2.0], Complex) == 1 - 2j
-    assert to_leaves(3 + 4j, Complex) == to_leaves(numpy.complex128(3 + 4j), Complex) == [3.0, 4.0]
-    (small,) = to_leaves(numpy.array([1j], "c8"), VectorType(Complex))
-    assert list(small.unpacked()) == [[0.0, 1.0]]
+def test_complex_numbers_and_arrays(m: Any) -> None:
+    z = numpy.array([1 + 2j, 3 - 4j])
+    assert m.first(z) == 1 + 2j and type(m.first(z)) is complex
+    assert m.first(z[::-1]) == 3 - 4j and m.first(numpy.array([1j], "c8")) == 1j
+    assert m.same(z) is z and m.same(2 - 3j) == m.same(numpy.complex128(2 - 3j)) == 2 - 3j
+    assert m["set!"](z, 5j) is z and z.tolist() == [5j, 3 - 4j]
+    doubled = m.double(z)
+    assert doubled.dtype == complex and doubled.tolist() == [10j, 6 - 8j]
+    square = numpy.array([[1, 2j], [3, 4]])
+    assert m.corner(square) == 3 and m.columns(square[::-1]).tolist() == [[3, 4], [1, 2j]]
+    assert m.same([1j, 2j]).tolist() == [1j, 2j]
 
 
 # ---------------------------------------------------------------- copies
