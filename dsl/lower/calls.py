@@ -12,6 +12,7 @@ from typing import Any
 
 from dsl.diagnostics import Span, error
 from dsl.lower.annotations import concrete, pattern, substitute
+from dsl.lower.arrays import is_array
 from dsl.lower.control import branch
 from dsl.lower.convert import convert_value
 from dsl.lower.declarations import GenericFunction, Method, Namespace, Parameter, make_method
@@ -221,7 +222,7 @@ def no_method(fn: GenericFunction, args: Sequence[Val], span: Span) -> Exception
     notes = tuple((f"candidate: {m.signature}", m.span) for m in fn.methods[:4])
     hint = ""
     kinds = [a.type for a in args]
-    if fn.name in ("+", "-") and any(isinstance(t, VectorType) for t in kinds) and any(map(is_number, kinds)):
+    if fn.name in ("+", "-") and any(map(is_array, kinds)) and any(map(is_number, kinds)):
         hint = f"`.{fn.name}` adds a number to each element" if fn.name == "+" else "`.-` works on each element"
     elif fn.methods and all(len(m.params) != len(args) and not m.variadic for m in fn.methods):
         n = len(fn.methods[0].params)
@@ -326,6 +327,7 @@ def call_method(
 
 def call_spec(f: Frame, spec: Spec, operands: Sequence[Any], span: Span) -> Val:
     f.b.span = span
+    f.unit.depend_on(spec)
     result = spec.result
     op = f.b.op("call", operands, leaves(result), fn=spec.name)
     if result == BOTTOM:

@@ -83,7 +83,7 @@ class Unit:
         """The specialisation for a key; `lower(frame, parameters)` lowers its body where it is new."""
         spec = self.specs.get(key)
         if spec is not None:
-            self._depend_on(spec)
+            self.depend_on(spec)
             return spec
         self._limit(owner, stem, params, span)
         spec = Spec(key, site_key, self.program.fresh(stem), title, span, len(self.stack))
@@ -121,7 +121,8 @@ class Unit:
                 hint="the type of an argument changes in every call; numbers that vary are no problem, types are",
             )  # fmt: skip
 
-    def _depend_on(self, spec: Spec) -> None:
+    def depend_on(self, spec: Spec) -> None:
+        """Note that what is being lowered calls a specialisation, which may be unfinished."""
         if not self.stack:
             return
         top = self.stack[-1]

@@ -221,8 +221,8 @@ def _copied(f: Frame, raw: Spec) -> list[bool]:
     if raw.low is not None:  # not final, so nothing is known yet
         return [is_ref(t) for t in raw.fn.results]
     flow = f.unit.influence.flow(raw.name)
-    shared = {id(c) for c in shared_cells(f, raw)}
     n = len(leaves(raw.result.items[0]))  # type: ignore[union-attr]
+    shared = {id(c) for c in shared_cells(f, raw)} | _met_twice(f, raw, n)
     value = {id(c) for k, root in flow.result_cells.items() if k < n for c in walk_cell(root)}
     out = []
     for k, t in enumerate(raw.fn.results):
@@ -231,9 +231,22 @@ def _copied(f: Frame, raw: Spec) -> list[bool]:
     return out
 
 
-def _refuse_writing(f: Frame, spec: Spec, name: str, span: Span) -> None:
-    """A function with a rule changes nothing that it was given: the rule could not say so."""
-    if spec.low is None and _writes(f, spec):
+def _met_twice(f: Frame, spec: Spec, n: int) -> set[int]:
+    """The memory that two of the first n leaves of what a function gives may refer to, or that may be met twice in
+    one: its cotangent would count twice."""
+    met: set[int] = set()
+    twice: set[int] = set()
+    for k, root in f.unit.influence.flow(spec.name).result_cells.items():
+        if k < n:
+            inside = [id(c) for c in walk_cell(root)]
+            twice |= met.intersection(inside) | set(inside[1:])
+            met.update(inside)
+    return twice
+
+
+def _refuse_writing(f: Frame, spec: Spec, name: str, span: Span, first: int | None = None) -> None:
+    """A function with a rule changes none of its (`first`) parameters: the rule could not say so."""
+    if spec.low is None and _writes(f, spec, first):
         raise error("E0505", f"{name} has a derivative rule, but changes its argument", span,
                     hint="let it give a new array, or leave the rule out")  # fmt: skip
 
@@ -250,7 +263,7 @@ def _scatter(
     given: Given,
 ) -> Val:  # fmt: skip
     """Add the cotangents of arrays to the shadows; the others, of all numbers, are the result."""
-    about = duals.Given(f"a cotangent in the rule of {given.name}", given.span, size_code="E0505")
+    about = duals.Given(f"a cotangent in the rule of {given.name}", given.span, "E0505", "E0505")
     rest, out = iter(shadows), []
     count = sum(duals.shape_leaves([t]) for t in types)
     for t, s, cotangent in zip(types, duals.split_shapes(shape[:count], types), cotangents, strict=True):
@@ -259,9 +272,9 @@ def _scatter(
     return loose(out)
 
 
-def _writes(f: Frame, spec: Spec) -> bool:
+def _writes(f: Frame, spec: Spec, first: int | None = None) -> bool:
     flow = f.unit.influence.flow(spec.name)
-    roots = [flow.cell(p) for p in flow.fn.params if is_ref(p.type)]
+    roots = [flow.cell(p) for p in flow.fn.params[:first] if is_ref(p.type)]
     return any(c.written for root in roots for c in walk_cell(root))
 
 
@@ -292,7 +305,8 @@ def owning(f: Frame, what: str, key: tuple[object, ...], types: Sequence[LangTyp
     raw = helper(f, f"{what}.plain", key, types, name, span, body)
     if raw.result == BOTTOM or not has_memory([raw.result]):
         return raw
-    if raw.low is None and not shared_cells(f, raw) and duals.own_type(raw.result) == raw.result:
+    strided = duals.own_type(raw.result) != raw.result
+    if raw.low is None and not (strided or shared_cells(f, raw) or _met_twice(f, raw, len(raw.fn.results))):
         return raw
     return helper(f, what, key, types, name, span, lambda frame, vals: duals.own(
         frame, call_spec(frame, raw, flat(vals), span)))  # fmt: skip
@@ -417,13 +431,13 @@ def _make_pushforward(
     raw = helper(f, "ruled.frule", (fn, method), [*types, *given_types], fn.name, span, run)
     if raw.result == BOTTOM:
         return raw.name
-    _refuse_writing(f, raw, fn.name, span)
+    _refuse_writing(f, raw, fn.name, span, sum(len(leaves(t)) for t in types))
 
     def push(frame: Frame, vals: list[Val]) -> Val:
         value, dual = items_of(call_spec(frame, raw, flat(vals), span))
         if has_memory([spec.result]):
             value = duals.own(frame, value)
-        about = duals.Given(f"the tangent in the frule of {fn.name}", method.span, size_code="E0505")
+        about = duals.Given(f"the tangent in the frule of {fn.name}", method.span, "E0505", "E0505")
         return tuple_val([value, loose(all_duals(frame, value.type, tangent_of(frame, value, dual, about)))])
 
     return helper(f, "ruled.push", (fn, method), [*types, *given_types], fn.name, span, push).name
