@@ -142,8 +142,8 @@ def test_probability(way: Way, name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "lognormal_logpdf(-1.0)", "exponential_logpdf(-0.5, 2.0)", "gamma_logpdf(-1.0, 2.0)", "beta_logpdf(1.5,
-        2.0, 2.0)",
+        "lognormal_logpdf(-1.0)", "exponential_logpdf(-0.5, 2.0)", "gamma_logpdf(-1.0, 2.0)",
+        "beta_logpdf(1.5, 2.0, 2.0)",
         "uniform_logpdf(3.0)", "weibull_logpdf(-1.0, 2.0)", "pareto_logpdf(0.5, 1.0, 2.0)", "poisson_logpmf(-1, 2.0)",
         "poisson_logpmf(1.5, 2.0)", "binomial_logpmf(8, 7, 0.5)", "bernoulli_logpmf(2, 0.5)", "poisson_logpmf(1, 0.0)",
         "categorical_logpmf(4, [0.5, 0.25, 0.25])", "dirichlet_logpdf([-0.5, 1.5], [1.0, 2.0])",
