@@ -264,6 +264,8 @@ class Copies:
     def _found(self, address: int, type: Mem) -> Memory:
         if address not in self._known:
             self._known[address] = (self._made(address, type), type)
+        elif isinstance(found := self._known[address][0], Buffer):
+            found.fresh = False
         return self._known[address][0]
 
     def _made(self, address: int, type: Mem) -> Memory:

@@ -244,6 +244,8 @@ def to_leaves(value: Any, type: LangType, name: str = "an argument") -> list[Any
             return _composite(value, type, name)
         case VectorType() | ArrayType():
             return _array(value, type, name)
+        case AdjointType():
+            return _row(value, type, name)
         case RangeType():
             return [value.start, value.step, len(value)]
     if leaves(type):
@@ -352,6 +354,14 @@ def _array(value: Any, type: VectorType | ArrayType, name: str) -> list[Any]:
         except (TypeError, ValueError, OverflowError):  # what does not fit is named below, by itself
             pass
     return [Memory([to_leaves(v, type.item, f"item {k} of {name}") for k, v in enumerate(value)])]
+
+
+def _row(value: Any, type: AdjointType, name: str) -> list[Any]:
+    """A matrix of one row as that row."""
+    array = as_array(value)
+    if array is None or array.shape[:1] != (1,) or array.ndim != 2:
+        raise error("E0602", f"{name}, a Python {value.__class__.__name__}, is no matrix of one row")
+    return to_leaves(array[0], type.vector, name)
 
 
 def write_back(value: Any, type: LangType, values: Sequence[Any], wrap: Wrap | None = None) -> None:

@@ -297,6 +297,29 @@ def test_structs_keep_the_callers_arrays(m: Any) -> None:
     assert b.tolist() == [2.0, 5.0]
 
 
+def test_rows_go_back_in(m: Any) -> None:
+    with_row = dsl.loads("struct Row\n  r\nend\nrow(v) = Row(v')\nfirst(p) = p.r[1]")
+    p = with_row.row(numpy.array([3.0, 4.0]))
+    assert p.r.tolist() == [[3.0, 4.0]] and with_row.first(p) == 3.0
+
+
+def test_what_something_else_refers_to_is_copied() -> None:
+    m = dsl.loads("""
+    mutable struct Holder
+        v::Vector{Float64}
+    end
+    held = Holder([0.0, 0.0])
+    renew(x) = (held.v = [x, x, x]; held.v)
+    total() = sum(held.v)
+    pair(x) = (w = [x, x]; (w, () -> w[1]))
+    """)
+    m.renew(1.0)[0] = 50.0
+    assert m.total() == 3.0
+    w, first = m.pair(2.0)
+    w[0] = 50.0
+    assert first() == 2.0
+
+
 def test_closures_keep_the_callers_arrays(m: Any) -> None:
     v = numpy.zeros(2)
     add = m.adder(v)
