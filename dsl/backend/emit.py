@@ -79,6 +79,7 @@ class UnitEmitter:
         self.array_kernels: dict[str, list[str]] = {}  # those on whole arrays: symbol → the functions that make it up
         self.blas: dict[str, None] = {}      # what they call of BLAS and LAPACK
         self.signatures = signatures(program, graph, _symbols(list(graph)))
+        self.grown = _grown(program, graph)  # types of memory that a function, or what it calls, pushes to
         self.metadata = Metadata()
         self.debug = DebugInfo(self.metadata)
         self.sites: list[Site] = []
@@ -88,6 +89,7 @@ class UnitEmitter:
         self.uses_regions = False
         self.likely = ", !prof " + self.metadata.node('!{!"branch_weights", i32 2000, i32 1}')
         self.unlikely = ", !prof " + self.metadata.node('!{!"branch_weights", i32 1, i32 2000}')
+        self.length_range = ", !range " + self.metadata.node(f"!{{i64 0, i64 {1 << 62}}}")
         self._alias_root = self.metadata.node('!{!"dfl"}')
         self._accesses: dict[str, str] = {}
 
@@ -175,6 +177,21 @@ def _declared(texts: Sequence[str], called: Sequence[str], known: Mapping[str, N
         for name, found in counts.items()
         if found is not None and name not in known
     ]
+
+
+def _grown(program: Program, graph: Mapping[str, frozenset[str]]) -> dict[str, set[LeafType]]:
+    """By function."""
+    grown = {
+        name: {op.args[0].type for op in program.functions[name].body.walk() if op.name == "push"} for name in graph
+    }
+    changed = any(grown.values())
+    while changed:
+        changed = False
+        for name, called in graph.items():
+            more = set[LeafType]().union(*(grown[other] for other in called)) - grown[name]
+            grown[name] |= more
+            changed |= bool(more)
+    return grown
 
 
 def _symbols(names: list[str]) -> dict[str, str]:

@@ -91,6 +91,8 @@ class FunctionEmitter:
         self.where = ""       # the suffix that gives an instruction its place in the source
         self.span: Span = fn.span
         self.scratch = 0      # slots of the buffer that operands and many results go through
+        self.grown = unit.grown[fn.name]      # types of memory whose records may move while the function runs
+        self.data: dict[Value, str] = {}      # where the records of memories are, as far as that is known here
         self.failing = False  # some code jumps to the shared failing return
 
     # ------------------------------------------------------------ names and lines
@@ -190,6 +192,7 @@ class FunctionEmitter:
     # ------------------------------------------------------------ control flow
     def region(self, region: Region, frame: Frame | None, after: Join | None) -> Steps:
         """The ops of a region; `after` is where its `yield` goes."""
+        outside = dict(self.data)
         for op in region.ops:
             self.place(op.span)
             match op.name:
@@ -213,6 +216,7 @@ class FunctionEmitter:
                     self.line("unreachable")
                 case _:
                     self.simple(op)
+        self.data = outside
 
     @staticmethod
     def exit(op: Op, frame: Frame | None) -> Join:
@@ -437,11 +441,16 @@ class FunctionEmitter:
         suffix = self.unit.access(word.name)
         return address, self.let(f"load {type}, ptr {address}{suffix}"), suffix
 
-    def record(self, mem: Value, index: str, data: str = "") -> Callable[[int], str]:
+    def fix(self, mem: Value) -> None:
+        """Read where a memory's records are, once for all that follows in this region, if nothing here moves them."""
+        if mem not in self.data and mem.type not in self.grown:
+            self.data[mem] = self.header(mem, Header.DATA, "ptr")[1]
+
+    def record(self, mem: Value, index: str) -> Callable[[int], str]:
         """A function from the number of a field to its address in a record."""
         assert isinstance(mem.type, Mem)
         type = self.unit.record(mem.type.fields)
-        base = data or self.header(mem, Header.DATA, "ptr")[1]
+        base = self.data.get(mem) or self.header(mem, Header.DATA, "ptr")[1]
         return lambda k: self.let(f"getelementptr {type}, ptr {base}, i64 {index}, i32 {k}")
 
     def save(self, value: Value, address: str) -> None:
@@ -453,6 +462,7 @@ class FunctionEmitter:
         self.define(op.result, f"call ptr @dfl.new(ptr %ctx, {self.typed(op.args[0])}, i64 {size})")
         self.expect(self.let(f"icmp ne ptr {self.names[op.result]}, null"), self.memory_site(), ())
         self.unit.uses_memory = True
+        self.fix(op.result)
 
     @staticmethod
     def fields(mem: Value) -> tuple[LeafType, ...]:
@@ -460,9 +470,13 @@ class FunctionEmitter:
         return mem.type.fields
 
     def emit_len(self, op: Op) -> None:
-        base, suffix = self.names[op.args[0]], self.unit.access(Header.LENGTH.name)
+        """That a length is no large number lets LLVM drop checks of indices. Behind it comes a loop, often: the address
+        of the data is read here, too, since in the loop, behind a check, LLVM could not move it out."""
+        (mem,) = op.args
+        base, suffix = self.names[mem], self.unit.access(Header.LENGTH.name)
         address = self.let(f"getelementptr i8, ptr {base}, i64 {WORD * Header.LENGTH}")
-        self.define(op.result, f"load i64, ptr {address}{suffix}")
+        self.define(op.result, f"load i64, ptr {address}{suffix}{self.unit.length_range}")
+        self.fix(mem)
 
     def emit_load(self, op: Op) -> None:
         mem, index = op.args
