@@ -320,6 +320,11 @@ class Deriver:
             self._linear[callee.name] = is_linear(self.program, self.influence, reverse, n, n + len(seeds))
         return self._linear[callee.name]
 
+    def can_transpose(self, callee: Function, rule: Rule) -> bool:
+        """Whether forward mode can do with a pullback alone."""
+        flat = all(not is_ref(t := callee.params[k].type) or len(nested_types(t)) == 1 for k in rule.wrt)
+        return flat and self.rule_is_linear(callee, rule)
+
     def require_linear(self, callee: Function, rule: Rule, op: Op) -> None:
         if not self.rule_is_linear(callee, rule):
             raise error(
