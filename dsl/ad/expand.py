@@ -17,6 +17,7 @@ from dsl.ad.forward import returned_duals
 from dsl.ad.plan import Plan
 from dsl.ad.restore import Restorer
 from dsl.ad.shadows import nested_types
+from dsl.ad.taylor import Functions
 from dsl.diagnostics import error
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.ops import Builder, known
@@ -48,6 +49,7 @@ class Expander:
         self.program = program
         self.mode = mode
         self.deriver = Deriver(program)
+        self.taylor = Functions(self.deriver)
         self._done: set[str] = set()
         self._prepared: dict[str, Function] = {}
         self._made: dict[tuple[str, str, tuple[int, ...]], Function] = {}
@@ -113,12 +115,15 @@ class Expander:
         name, wrt = op.attrs["fn"], tuple(op.attrs["wrt"])
         reach = self._reach_apart(fn, op)
         silent, width = bool(op.attrs.get("silent")), op.attrs.get("width", 1)
-        kind = f"{op.name}.{width}{'.silent' if silent else ''}"
+        order = op.attrs.get("order", 1)
+        kind = f"{op.name}.{width}.{order}{'.silent' if silent else ''}"
         if (kind, name, wrt) not in self._made:
             prepared = self._prepare(name, reach)
             match op.name:
                 case "vjp":
                     self._made[kind, name, wrt] = self._make_vjp(prepared, wrt, silent)
+                case "jvp" if order > 1:
+                    self._made[kind, name, wrt] = self._make_taylor(prepared, wrt, silent, order)
                 case "jvp" if width == 1:
                     self._made[kind, name, wrt] = self._jvp(prepared, wrt, silent)
                 case "jvp":
@@ -280,6 +285,34 @@ class Expander:
         b.return_(*done[:n], *out)
         return new
 
+    def _make_taylor(self, fn: Function, wrt: tuple[int, ...], silent: bool, order: int) -> Function:
+        """(primals…, tangents of wrt…) -> (results…, coefficients 1 to `order` of each result that has a tangent…): the
+        arguments move by their tangents."""
+        d = self.deriver
+        outputs = [k for k, t in enumerate(fn.results) if _dual(t)]
+        params = [p.type for p in fn.params] + [dual_type(fn.params[i].type) for i in wrt]
+        results = [*fn.results, *(dual_type(fn.results[k]) for k in outputs for _ in range(order))]
+        new = d.new_function(f"{fn.name}.series{order}", params, results, fn)
+        b = Builder(new.body, fn.span)
+        p, n = len(fn.params), len(fn.results)
+        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt)), silent=silent, in_place=False)
+        tangents = dict(zip(wrt, new.params[p:], strict=True))
+        refs = sorted(i for i in pattern.params if is_ref(fn.params[i].type))
+        memories = [self._argument_shadows(fn, new.params, refs, {}, b) for _ in range(order)]
+        for i in refs:
+            if i in tangents:
+                d.shadows.add_to(memories[0][i], tangents[i], b)
+        inner, returned = self.taylor.function(fn, pattern, order)
+        series = [
+            memories[k][i] if i in refs else b.zero(dual_type(fn.params[i].type)) if k else tangents[i]
+            for i in sorted(pattern.params) for k in range(order)
+        ]  # fmt: skip
+        made = b.call(inner, [*new.params[:p], *series])
+        parts = {k: made[n + j * order : n + (j + 1) * order] for j, k in enumerate(returned)}
+        out = [parts[k][j] if k in parts else self._no_dual(fn, k, made[k], b) for k in outputs for j in range(order)]
+        b.return_(*made[:n], *out)
+        return new
+
     # ------------------------------------------------------------ vjp
     def _make_vjp(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
         """(primals…, seeds…, shadows of the references in wrt…) -> (results…, cotangents of the scalars in wrt…)"""
@@ -287,7 +320,7 @@ class Expander:
         scalars = [i for i in wrt if not is_ref(fn.params[i].type)]
         if self.mode == "forward" and forward:
             return self._vjp_forward(fn, wrt, silent)
-        if self.mode == "auto" and forward and len(scalars) == len(wrt) == 1:
+        if self.mode == "auto" and forward and (len(scalars) == len(wrt) == 1 or self._reverse_impossible(fn)):
             return self._vjp_forward(fn, wrt, silent)
         return self._vjp_reverse(fn, wrt, silent)
 
@@ -301,9 +334,19 @@ class Expander:
             rule = callee.attrs.get("rule")
             if not isinstance(rule, Rule) or rule.pushforward or not rule.reverse:
                 continue
-            if self.mode != "forward" and not self.deriver.rule_is_linear(callee, rule):
+            if self.mode != "forward" and not self.deriver.can_transpose(callee, rule):
                 return False
         return True
+
+    def _reverse_impossible(self, fn: Function) -> bool:
+        """Whether something that a function calls has a rule for forward mode only, and takes or gives memory."""
+        callees = [self.program.functions[name] for name in self._reach(fn.name)]
+        rules = [(callee, callee.attrs.get("rule")) for callee in callees]
+        return any(
+            isinstance(rule, Rule) and rule.pushforward and not rule.reverse
+            and any(is_ref(t) and has_tangent(t) for t in (*callee.results, *(p.type for p in callee.params)))
+            for callee, rule in rules
+        )  # fmt: skip
 
     def _vjp_signature(self, fn: Function, wrt: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
         """Results with a seed, scalars and references of wrt."""

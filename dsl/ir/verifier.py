@@ -390,9 +390,9 @@ def _shape(c: _Checker, op: Op) -> _Shape:
 
 def _jvp(c: _Checker, op: Op) -> None:
     s = _shape(c, op)
-    width = op.attrs.get("width", 1)
+    width, order = op.attrs.get("width", 1), op.attrs.get("order", 1)
     c.types(op, "the arguments", op.args, s.primals + [t for t in s.tangents for _ in range(width)])
-    c.types(op, "the results", op.results, s.results + [t for t in s.seeds for _ in range(width)])
+    c.types(op, "the results", op.results, s.results + [t for t in s.seeds for _ in range(width * order)])
 
 
 def _vjp(c: _Checker, op: Op) -> None:

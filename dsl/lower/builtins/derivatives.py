@@ -331,12 +331,6 @@ def _call_derivative(f: Frame, fn: Val, args: list[Val], keywords: Keywords, spa
     return result
 
 
-@builtin("taylor", forms=("taylor(f, x, n)",))
-def taylor(f: Frame, args: list[Val]) -> Val | None:
-    raise error("E0901", "taylor gives a vector of coefficients, which is not supported yet", f.span,
-                hint="`f'(x)`, `f''(x)` … are the derivatives")  # fmt: skip
-
-
 # ---------------------------------------------------------------- pullback
 
 

@@ -1,4 +1,4 @@
-"""Derivatives of more than one number: `jacobian`, `hessian`, `hvp`.
+"""Derivatives of more than one number: `jacobian`, `hessian`, `hvp`; `taylor`.
 
 A Jacobian is a matrix for each argument: a row for each number of the result, a column for each number of the argument,
 both in column-major order (of an array of tuples or structs the fields of an element follow each other; a number counts
@@ -43,6 +43,7 @@ from dsl.types import (
     F32,
     FLOAT32,
     FLOAT64,
+    INT64,
     OBJ,
     FnType,
     LangType,
@@ -437,3 +438,55 @@ def hvp(f: Frame, args: list[Val]) -> Val | None:
         return None
     push = PushforwardCode(gradient_of(fn).type, (x.type,))
     return _call_pushforward(f, fn_val(push, "pushforward", [("f", gradient_of(fn)), ("x1", x)]), [v], {}, f.span)
+
+
+# ---------------------------------------------------------------- taylor
+
+MAX_ORDER = 100  # the code of each operation grows with the square
+
+
+@builtin("taylor", forms=("taylor(f, x, n)",))
+def taylor(f: Frame, args: list[Val]) -> Val | None:
+    """The coefficients 0 to n of the power series of f at x: f(x), f'(x), f''(x)/2 …, as a vector."""
+    if len(args) != 3 or not is_function(args[0]) or args[2].type != INT64:
+        return None
+    (x,) = arguments(f, args[1:2])
+    if not is_number(x.type) or not any(duals.carried(x.type)):
+        return None
+    series = coefficients(f, args[0], x, order_of(f, args[2]))
+    if isinstance(series, Val):
+        return series
+    out = new_array(f, FLOAT64, (f.b.i64(len(series)),))
+    for k, c in enumerate(series):
+        store_at(f, geometry(f, out), [f.b.i64(k)], f.number(duals.number_val(c), FLOAT64))
+    return out
+
+
+def order_of(f: Frame, n: Val) -> int:
+    """An order of differentiation, which is a number known while compiling."""
+    order = n.known
+    if not isinstance(order, int) or not 0 <= order <= MAX_ORDER:
+        raise error("E0409", f"the order of a series is a literal number from 0 to {MAX_ORDER}", f.span,
+                    hint="it decides what code is made, so it cannot be computed by the program")  # fmt: skip
+    return order
+
+
+def coefficients(f: Frame, fn: Val, x: Val, order: int) -> list[Value] | Val:
+    """The numbers of `taylor`; the call itself where it never gives a value."""
+    t = target(f, fn.type, (x.type,), f.span)
+    require_real(t.spec.result, "taylor", f.span)
+    operands = [*fn.leaves, *x.leaves]
+    if t.spec.result == BOTTOM or order == 0:
+        value = call_spec(f, t.spec, operands, f.span)
+        return value if t.spec.result == BOTTOM else [f.number(value, FLOAT64).leaf]
+    (place,) = [k for k in duals.carried_places([t.fn, *t.args]) if k >= t.first]
+    d = tangent(operands[place].type)
+    dual = tangent(t.spec.fn.results[0])
+    assert d is not None and dual is not None
+    wrt = (place,) if active_leaves(t, reach_of(f, t)) else ()
+    given = [f.b.const(1.0, d) for _ in wrt]
+    results = [*t.spec.fn.results, *(dual for _ in range(order))]
+    op = f.b.op("jvp", [*operands, *given], results, fn=t.spec.name, wrt=wrt)
+    if order > 1:
+        op.attrs["order"] = order
+    return [f.number(Val(t.spec.result, (op.results[0],)), FLOAT64).leaf, *op.results[1:]]
