@@ -18,8 +18,9 @@ from dsl.diagnostics import DslError, Source, error
 from dsl.driver import Compiled, Driver, Mode, Options
 from dsl.lower.declarations import StructDecl
 from dsl.lower.session import Entry
-from dsl.runtime.convert import from_leaves, to_leaves, type_of, write_back
+from dsl.runtime.convert import from_leaves, to_leaves, write_back
 from dsl.runtime.show import show_leaves, to_json
+from dsl.runtime.typeof import type_of
 from dsl.syntax import show
 from dsl.syntax.ast import Call, Expr, Name
 from dsl.types import BOOLEAN, FLOAT64, INT64, FnType, LangType

@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 import dsl
-from dsl.runtime.convert import type_of
+from dsl.runtime.typeof import type_of
 from dsl.types import (
     BOOLEAN,
     FLOAT32,

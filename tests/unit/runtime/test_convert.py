@@ -11,8 +11,9 @@ import numpy
 import pytest
 
 from dsl.interp import Memory
-from dsl.runtime.convert import Record, Ref, String, from_leaves, struct_class, to_leaves, type_of, write_back
+from dsl.runtime.convert import Record, Ref, String, from_leaves, struct_class, to_leaves, write_back
 from dsl.runtime.show import show, show_leaves, to_json
+from dsl.runtime.typeof import type_of
 from dsl.types import (
     BOOLEAN,
     FLOAT32,
