@@ -80,6 +80,8 @@ class Decisions:
             return None
         if op.name in ("const", "null"):
             return []
+        if kind == "shadow" and what in self.plan.local:
+            return [("primal", op.args[0])]
         if self._all:
             return None
         if op.name == "load" and self.plan.settled.contents(op, op.args[0]):
@@ -131,11 +133,15 @@ class Decisions:
             sources = self.sources(key)
             if self._in_scope(key):
                 self.how[key] = How.IN_SCOPE
-            elif sources is not None and (not sources or self.level(key) < self.own_level(key)):
+            elif sources is not None and (not sources or self._is_better_made(key)):
                 self.how[key] = self._again(key)
                 work += sources
             else:
                 self.how[key] = How.SAVE
+
+    def _is_better_made(self, key: Key) -> bool:
+        local = key[0] == "shadow" and key[1] in self.plan.local
+        return local or self.level(key) < self.own_level(key)
 
     def settle(self, in_order: Iterable[Key]) -> None:
         """Of what is saved, drop what can be made from the rest. `in_order`: the latest last."""

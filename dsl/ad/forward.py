@@ -32,6 +32,9 @@ class Keeper(Protocol):
 
     def wants(self, key: Key) -> bool: ...
 
+    def makes_shadow_later(self, m: Value) -> bool:
+        """Whether the reverse sweep makes the shadow of a memory."""
+
     def enter_arm(self) -> None: ...
 
     def leave_arm(self) -> dict[Key, Value]:
@@ -335,7 +338,8 @@ class Forward:
     # ---- memory
     def _op_new(self, op: Op, b: Builder, stack: list[Op]) -> None:
         new = self._copy(op, b)
-        if self.activity.shadowed(op.result):
+        later = self.keeper is not None and self.keeper.makes_shadow_later(op.result)
+        if self.activity.shadowed(op.result) and not later:
             t = tangent(op.result.type)
             assert t is not None
             self.set_dual(op.result, b.op("new", new.args, (t,)).result, b)

@@ -33,6 +33,9 @@ class Saver:
     def wants(self, key: Key) -> bool:
         return key in self.plan.keys
 
+    def makes_shadow_later(self, m: Value) -> bool:
+        return m in self.plan.local
+
     def define(self, key: Key, v: Value) -> None:
         if key not in self.plan.keys:
             return

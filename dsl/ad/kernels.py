@@ -78,6 +78,11 @@ def written_memories(op: Op) -> list[Value]:
     return op.args[:1] if op.name in ("store", "acc", "push", "pop") else []
 
 
+def memories_of(op: Op) -> list[Value]:
+    """The memory operands of a kernel."""
+    return op.args[: len(KERNELS[op.attrs["kernel"]].roles)]
+
+
 def bilinear(op: Op, activity: Activity) -> Bilinear | None:
     """The derivative of a kernel that has something to do; None where nothing that it writes carries a derivative."""
     if not any(activity.shadowed(m) for m in written_memories(op)):

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 from dsl.ad.activity import Activity
 from dsl.ad.decide import Decisions, How, save_all
-from dsl.ad.kernels import active_factors, adjoint_numbers, bilinear, contents_type, needs_copy, numbers_of
+from dsl.ad.kernels import active_factors, adjoint_numbers, bilinear, contents_type, memories_of, needs_copy, numbers_of
 from dsl.ad.rules import active_operands, needed
 from dsl.ad.settled import Settled
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
@@ -104,6 +104,7 @@ class Plan:
             self.owner[p] = self.root
         self._map(fn.body, [self.root])
         self.keys: set[Key] = set()
+        self.local = frozenset() if save_all() else self._find_local()
         self.decisions = Decisions(self)
         for op in activity.live:
             self._needs_of(op)
@@ -179,6 +180,29 @@ class Plan:
             at = at.parent
         return at is c
 
+    def _find_local(self) -> frozenset[Value]:
+        """Memory of numbers that is made in a region and only used there, by name: the reverse sweep makes its shadow
+        where it enters the region, so the forward sweep needs none."""
+        handed: set[Value] = set()
+        made: list[tuple[Op, Region]] = []
+        for region in (self.fn.body, *(r for op in self.fn.body.walk() for r in op.regions)):
+            for op in region.ops:
+                own = _OWN_USES.get(op.name, 0) if op.name != "kernel" else len(memories_of(op))
+                handed.update(op.args[own:])
+                if op.name == "new":
+                    made.append((op, region))
+        return frozenset(op.result for op, region in made if op.result not in handed and self._may_be_local(op, region))
+
+    def _may_be_local(self, op: Op, region: Region) -> bool:
+        c = self.owner[op]
+        assert isinstance(op.result.type, Mem)
+        return (
+            self.activity.shadowed(op.result)
+            and not any(is_ref(t) for t in op.result.type.fields)
+            and not (c is self.root and self.activity.pattern.in_place)
+            and not any(o.regions and c.after[o] > c.before[o] for o in region.ops)
+        )
+
     # ------------------------------------------------------------ needs
     def need(self, v: Value) -> None:
         self.decisions.need(("primal", v))
@@ -203,7 +227,8 @@ class Plan:
                 self.need_shadow(op.args[0])
                 self.keys.add(("index", op))
             case "new":
-                self.need_shadow(op.result)
+                if op.result not in self.local:  # else there is nothing to clear
+                    self.need_shadow(op.result)
             case "if":
                 if all(r.terminator.name == "yield" for r in op.regions):
                     self.need(op.args[0])
@@ -394,6 +419,8 @@ class Plan:
         return labels[kind] + line
 
 
+# How many first operands of an op are memory that it reads or writes itself.
+_OWN_USES = {"load": 1, "store": 1, "acc": 1, "len": 1, "growable": 1, "same": 2}
 _CODES = {"f64": "d", "f32": "f", "i64": "q", "bool": "?"}  # of `struct`; everything else is a reference
 
 

@@ -192,6 +192,9 @@ class Backward:
 
         From the end, in parts: an op that may leave, and what follows it up to the next such op. What follows was done
         where the iteration passed that op; where it was not passed, it was left in it (or before it)."""
+        for op in region.ops:
+            if op.name == "new" and self.plan.how(("shadow", op.result)) not in KEPT:
+                self._make_shadow(op)
         ops, hi = region.ops, len(region.ops)
         while hi > 0:
             j = hi - 1
@@ -199,6 +202,13 @@ class Backward:
                 j -= 1
             self._part(ops[j] if j >= 0 else None, ops[j + 1 : hi], self.here.before[region], passed)
             hi = j
+
+    def _make_shadow(self, op: Op) -> None:
+        """The shadow of a memory that is only used in the region that makes it (`Plan.local`)."""
+        t = tangent(op.result.type)
+        assert t is not None and op.result in self.plan.local
+        length = self.primal(op.args[0])
+        self.scope.made["shadow", op.result] = self.b.op("new", (length,), (t,)).result
 
     def _does(self, op: Op) -> bool:
         return op in self.activity.live
@@ -562,9 +572,8 @@ class Backward:
 
     def _op_new(self, op: Op) -> None:
         """Memory begins as zero: what remains of its cotangent is dropped, so that the reverse may run again."""
-        shadow = self.shadow(op.result)
-        assert isinstance(shadow.type, Mem)
-        clear_memory(shadow, self.b)
+        if op.result not in self.plan.local:
+            clear_memory(self.shadow(op.result), self.b)
 
     def _op_kernel(self, op: Op) -> None:
         """Each factor's cotangent is a product of the target's and the other factor, as it was."""
