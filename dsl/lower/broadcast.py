@@ -13,6 +13,7 @@ from dsl.diagnostics import error
 from dsl.ir.core import Value
 from dsl.lower.arrays import Geometry, geometry, is_array, new_array, order_of, rank_of, record_at, store_at
 from dsl.lower.builtins.indexing import WHOLE, Part, element_for, nest, part, unaliased
+from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import call_name, call_value
 from dsl.lower.control import run_arm
 from dsl.lower.expressions import callee, compare, index_values, int_val, literal_int, lower_compare
@@ -286,3 +287,13 @@ def _target(f: Frame, place: ast.Node) -> Target:
     return Target(value, part(f, value, indices))
 
 
+
+
+@builtin("broadcast", forms=("broadcast(f, A, B…)",))
+def lower_broadcast(f: Frame, args: list[Val]) -> Val | None:
+    """`broadcast(f, A, B…)` is `f.(A, B…)`."""
+    if len(args) < 2:
+        return None
+    span = f.span
+    operands = [operand(f, a) for a in args[1:]]
+    return materialise(f, combine(f, operands, lambda items: call_value(f, args[0], list(items), {}, span)))

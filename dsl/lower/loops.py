@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from dsl.diagnostics import error
 from dsl.ir.core import Value
-from dsl.lower.arrays import geometry, is_array, number_at, product
+from dsl.lower.arrays import Geometry, geometry, is_array, load_at, number_at, plus, product, strided, times
 from dsl.lower.calls import ClosureCode, call_name
 from dsl.lower.control import branch, run_loop
 from dsl.lower.expressions import condition, generator_scope, literal_int
@@ -169,8 +169,7 @@ def for_each(f: Frame, over: Val, plan: Plan, body: Body) -> None:
         case VectorType():
             _over_vector(f, over, plan, body)
         case ArrayType() | AdjointType():
-            g = geometry(f, over)
-            count_up(f, product(f, g.sizes), plan, lambda k: body(f.load(g.mem, number_at(f, g, k), g.item)))
+            _over_array(f, over, plan, body)
         case DictType():
             _over_dict(f, over, plan, body, lambda k, v: named_val(("first", "second"), (k, v)))
         case StaticDictType():
@@ -281,6 +280,28 @@ def _over_vector(f: Frame, over: Val, plan: Plan, body: Body) -> None:
     if item == BOTTOM:  # nothing is ever put in
         return
     while_index(f, lambda: _length(f, mem), plan, lambda k: body(f.load(mem, k, item)))
+
+
+def _over_array(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    """In column-major order: one loop where the elements lie so in memory, else one for each dimension."""
+    g = geometry(f, over)
+    if g.dense == "F" or g.rank == 1:
+        count_up(f, product(f, g.sizes), plan, lambda k: body(f.load(g.mem, number_at(f, g, k), g.item)))
+        return
+    indices: list[Value] = []
+
+    def level(dim: int) -> None:
+        def inner(i: Value) -> None:
+            indices.insert(0, i)
+            if dim:
+                level(dim - 1)
+            else:
+                body(load_at(f, g, indices))
+            indices.pop(0)
+
+        count_up(f, g.sizes[dim], replace(plan.inner(dim), continues=plan.continues and dim == 0), inner)
+
+    level(g.rank - 1)
 
 
 def _over_prefix(f: Frame, over: Val, plan: Plan, body: Body) -> None:
@@ -463,6 +484,8 @@ def indexed(over: Val) -> bool:
     t = over.type
     if isinstance(t, IterType) and t.kind in ("zip", "enumerate"):
         return all(indexed(p) for p in _parts(over))
+    if isinstance(t, IterType) and t.kind in SLICES:
+        return True
     return is_array(t) or isinstance(t, RangeType) or (isinstance(t, IterType) and t.kind == "counted")
 
 
@@ -473,6 +496,8 @@ def item_at(f: Frame, over: Val, k: Value) -> Val:
         if over.type.kind == "enumerate":
             items.insert(0, Val(INT64, (f.b.prim("add", k, f.b.i64(1)),)))
         return tuple_val(items)
+    if isinstance(over.type, IterType) and over.type.kind in SLICES:
+        return slice_of(f, over, k)
     if isinstance(over.type, IterType) and over.type.kind == "counted":
         lo, _, step = over.leaves
         return Val(INT64, (f.b.prim("add", lo, f.b.prim("mul", k, step)),))
@@ -507,6 +532,28 @@ def _over_reversed(f: Frame, over: Val, plan: Plan, body: Body) -> None:
     count_up(f, n, plan, lambda k: body(item_at(f, inner, f.b.prim("sub", last, k))))
 
 
+# The dimension that `eachrow` and `eachcol` go along.
+SLICES = {"eachrow": 0, "eachcol": 1}
+
+
+def slices(f: Frame, over: Val) -> tuple[Geometry, int]:
+    """The matrix that rows or columns are taken from, and the dimension that is gone along."""
+    assert isinstance(over.type, IterType)
+    return geometry(f, Val(over.type.items[0], over.leaves)), SLICES[over.type.kind]
+
+
+def slice_of(f: Frame, over: Val, k: Value) -> Val:
+    """Row or column k (from 0), a view."""
+    g, dim = slices(f, over)
+    start = plus(f, g.offset, times(f, k, g.strides[dim]))
+    return strided(Geometry(g.mem, g.item, start, (g.sizes[1 - dim],), (g.strides[1 - dim],)), f)
+
+
+def _over_slices(f: Frame, over: Val, plan: Plan, body: Body) -> None:
+    g, dim = slices(f, over)
+    count_up(f, g.sizes[dim], plan, lambda k: body(slice_of(f, over, k)))
+
+
 _ITERATORS: dict[str, Callable[[Frame, Val, Plan, Body], None]] = {
     "counted": _over_counted,
     "prefix": _over_prefix,
@@ -516,4 +563,6 @@ _ITERATORS: dict[str, Callable[[Frame, Val, Plan, Body], None]] = {
     "keys": _over_pairs(lambda k, v: k),
     "values": _over_pairs(lambda k, v: v),
     "reversed": _over_reversed,
+    "eachrow": _over_slices,
+    "eachcol": _over_slices,
 }

@@ -1,7 +1,8 @@
 """Comparing a Python result with an expectation, field by field.
 
 Numbers agree within a relative tolerance or an absolute one; an Int64 and a Float64 are different answers, and so are
-`None` and 0.0. A record (named tuple, struct) and a dict are compared by keys; a symbol key of a dict is a plain `str`.
+`None` and 0.0. An ndarray is a list of its elements. A record (named tuple, struct) and a dict are compared by keys;
+a symbol key of a dict is a plain `str`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 
 def difference(actual: Any, expected: Any, rel: float = 1e-12, abs_: float = 1e-14, where: str = "") -> str:
     """ "" where they agree, else one line that says where and how they differ."""
+    if isinstance(actual, np.ndarray) and isinstance(expected, list):
+        actual = actual.tolist()
     if isinstance(expected, dict):
         fields = _fields(actual)
         if fields is None or set(fields) != set(expected):

@@ -2,10 +2,13 @@
 
 from dsl.lower import broadcast, expressions, loops, names, statements
 from dsl.lower.builtins import (
+    along,
     arrays,
     compare,
+    construct,
     derivatives,
     dicts,
+    elementwise,
     functions,
     indexing,
     iteration,
@@ -20,6 +23,6 @@ from dsl.lower.builtins import (
 )
 
 TABLES = (
-    broadcast, expressions, loops, names, statements, arrays, compare, derivatives, dicts, functions, indexing,
-    iteration, jacobians, kernels, later, memory, numbers, records, rules, text,
+    broadcast, expressions, loops, names, statements, arrays, along, compare, construct, derivatives, dicts,
+    elementwise, functions, indexing, iteration, jacobians, kernels, later, memory, numbers, records, rules, text,
 )  # fmt: skip

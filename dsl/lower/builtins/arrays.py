@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dsl.diagnostics import error
 from dsl.ir.core import Value
-from dsl.lower.arrays import geometry, is_array, load_at, new_array, rank_of, store_at
+from dsl.lower.arrays import geometry, is_array, less_one, load_at, new_array, rank_of, store_at
 from dsl.lower.builtins.indexing import nest
 from dsl.lower.builtins.iteration import item_types
 from dsl.lower.builtins.memory import append, new_vector
@@ -19,7 +19,7 @@ from dsl.lower.joins import join
 from dsl.lower.loops import Plan, for_each, indexed, inside_generator, item_at
 from dsl.lower.lowering import assign_target, expr
 from dsl.lower.scopes import children, target_names
-from dsl.lower.values import Val, is_number, items_of, promote, show_type
+from dsl.lower.values import UNIT, Val, is_number, items_of, promote, show_type
 from dsl.syntax import ast
 from dsl.types import BOTTOM, FnType, LangType, TypeValue
 
@@ -169,3 +169,29 @@ def _item(f: Frame, source: Val, at: list[Value]) -> Val:
     return item_at(f, source, at[0])
 
 
+
+
+# ---------------------------------------------------------------- elements without a check
+
+
+@builtin("__at")
+def lower_at(f: Frame, args: list[Val]) -> Val | None:
+    """`__at(v, k)`: element k of a vector, which has to be there."""
+    v, k = args
+    return item_at(f, v, less_one(f, k.leaf))
+
+
+@builtin("__put!")
+def lower_put(f: Frame, args: list[Val]) -> Val | None:
+    """`__put!(v, k, x)`: x, of the element type, becomes element k of a vector, which has to be there."""
+    v, k, x = args
+    store_at(f, geometry(f, v), [less_one(f, k.leaf)], x)
+    return v
+
+
+@builtin("__same_size")
+def lower_same_size(f: Frame, args: list[Val]) -> Val | None:
+    """`__same_size(m, n)`: an error where two sizes differ."""
+    m, n = (a.leaf for a in args)
+    f.check(f.b.prim("eq", m, n), "E0412", "sizes {0} and {1} do not fit together", m, n)
+    return UNIT

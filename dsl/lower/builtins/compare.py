@@ -60,7 +60,22 @@ def _order(symbol: str, name: str) -> None:
 
 for _symbol, _name in (("<", "lt"), ("<=", "le"), (">", "gt"), (">=", "ge")):
     _order(_symbol, _name)
-builtin("isless")(lambda f, args: call_name(f, "<", args) if len(args) == 2 else None)
+
+
+@builtin("isless", forms=("isless(a, b)",))
+def lower_isless(f: Frame, args: list[Val]) -> Val | None:
+    """`<`, but -0.0 comes before 0.0, and NaN after all other numbers."""
+    if len(args) != 2:
+        return None
+    less = call_name(f, "<", args)
+    numbers = common(f, args) if all(is_number(a.type) for a in args) else None
+    if numbers is None or numbers[1] not in FLOATS:
+        return less
+    b, (x, y) = f.b, (v.leaf for v in numbers[0])
+    last = b.prim("and", b.prim("ne", y, y), b.prim("eq", x, x))
+    signs = [call_name(f, "signbit", [v]).leaf for v in numbers[0]]
+    zeros = b.prim("and", b.prim("eq", x, y), b.prim("and", signs[0], b.prim("not", signs[1])))
+    return Val(BOOLEAN, (b.prim("or", less.leaf, b.prim("or", last, zeros)),))
 
 
 def _tuple_less(f: Frame, xs: list[Val], ys: list[Val]) -> Val:

@@ -79,6 +79,12 @@ def nest(
     level(0)
 
 
+def each_record(f: Frame, g: Geometry, body: Callable[[Value], None]) -> None:
+    """`body(record)` for all elements, in the order of memory where they lie without gaps."""
+    sizes = (product(f, g.sizes),) if g.dense else g.sizes
+    nest(f, sizes, lambda at: body(at[0] if g.dense else record_at(f, g, at)))
+
+
 # ---------------------------------------------------------------- what an index chooses
 
 
@@ -281,4 +287,4 @@ def _newer(f: Frame, mem: Value, other: Value) -> bool:
     here = f.b.region.ops
     if not isinstance(mem.owner, Op) or mem.owner.name != "new" or mem.owner not in here:
         return False
-    return other.owner not in here or here.index(other.owner) < here.index(mem.owner)  # type: ignore[arg-type]
+    return other.owner not in here or here.index(other.owner) < here.index(mem.owner)

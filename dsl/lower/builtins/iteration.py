@@ -10,17 +10,41 @@ from collections.abc import Callable, Sequence
 
 from dsl.diagnostics import error
 from dsl.ir.core import Value
-from dsl.lower.arrays import int_tuple, is_array, item_of, product, rank_of, sizes_of
+from dsl.lower.arrays import (
+    geometry,
+    int_tuple,
+    is_array,
+    item_of,
+    load_at,
+    new_array,
+    order_of,
+    product,
+    rank_of,
+    sizes_of,
+    store_at,
+)  # fmt: skip
 from dsl.lower.builtins.compare import search
+from dsl.lower.builtins.indexing import element_for, nest, unaliased
 from dsl.lower.builtins.memory import append, length_of, new_vector
 from dsl.lower.builtins.numbers import to_number
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import call_name, call_value
 from dsl.lower.control import branch, run_arm, run_loop
+from dsl.lower.convert import convert_value
 from dsl.lower.expressions import generator_scope
 from dsl.lower.frame import Frame, Loop, Slot
 from dsl.lower.joins import adapt, join
-from dsl.lower.loops import Plan, for_each, range_item, range_length
+from dsl.lower.loops import (
+    SLICES,
+    Plan,
+    for_each,
+    indexed,
+    item_at,
+    range_item,
+    range_length,
+    slices,
+)  # fmt: skip
+from dsl.lower.patterns import widen_literal
 from dsl.lower.scopes import Var
 from dsl.lower.values import FLOATS, UNIT, Val, is_number, items_of, promote, show_type, text_of, tuple_val
 from dsl.types import (
@@ -143,6 +167,9 @@ def length_value(f: Frame, v: Val) -> Val | None:
         case IterType(kind="zip"):
             lengths = [length_value(f, p) for p in items_of(tuple_like(v))]
             return None if None in lengths else call_name(f, "min", lengths)  # type: ignore[arg-type]
+        case IterType() if v.type.kind in SLICES:
+            g, dim = slices(f, v)
+            return Val(INT64, (g.sizes[dim],))
         case IterType():
             return length_value(f, items_of(tuple_like(v))[0])
         case FnType() if generator_scope(v.type) is not None:
@@ -244,6 +271,19 @@ _iterator("enumerate", "enumerate")
 _iterator("zip", "zip", many=True)
 
 
+def _slices(name: str) -> None:
+    @builtin(name, forms=(f"{name}(A)",))
+    def lower(f: Frame, args: list[Val]) -> Val | None:
+        """The rows or columns of a matrix, as views."""
+        if len(args) != 1 or not is_array(args[0].type) or rank_of(args[0].type) != 2:
+            return None
+        return Val(IterType(name, (args[0].type,)), args[0].leaves)
+
+
+for _name in SLICES:
+    _slices(_name)
+
+
 def _of_keys(name: str) -> None:
     @builtin(name)
     def lower(f: Frame, args: list[Val]) -> Val | None:
@@ -283,8 +323,6 @@ def lower_reverse(f: Frame, args: list[Val]) -> Val | None:
             _, step, n = v.leaves
             last = range_item(f, v, f.b.prim("sub", n, f.b.i64(1)))
             return Val(v.type, (last.leaf, f.b.prim("neg", step), n))
-        case VectorType():
-            return call_name(f, "collect", [Val(IterType("reversed", (v.type,)), v.leaves)])
     return None
 
 
@@ -364,7 +402,7 @@ def function_and_items(f: Frame, args: list[Val]) -> tuple[Callable[[Val], Val],
     return None
 
 
-def _neutral(f: Frame, t: LangType, value: int) -> Val | None:
+def neutral(f: Frame, t: LangType, value: int) -> Val | None:
     """The number to begin with, where the items are numbers."""
     if t == BOTTOM or not is_number(t):
         return None
@@ -372,19 +410,27 @@ def _neutral(f: Frame, t: LangType, value: int) -> Val | None:
     return Val(item, (f.b.const(value if item == INT64 else float(value), leaves(item)[0]),))
 
 
-def _folding(name: str, symbol: str, neutral: int) -> None:
+def _folding(name: str, symbol: str, unit: int) -> None:
     @builtin(name, keywords=("init",), forms=(f"{name}(xs)", f"{name}(f, xs)"))
     def lower(f: Frame, args: list[Val], init: Val | None = None) -> Val | None:
         parts = function_and_items(f, args)
         if parts is None or not iterable(parts[1].type):
             return None
-        fn, over = parts
+        fn, over = parts[0], in_memory_order(parts[1])
         if init is None and isinstance(over.type, TupleType) and over.type.items:
             return accumulate(f, over, fn, lambda a, b: call_name(f, symbol, [a, b]), None, name)
         if init is None:
             t = item_types(f, over, fn)
-            init = _neutral(f, INT64 if t == BOTTOM else t, neutral)
+            init = neutral(f, INT64 if t == BOTTOM else t, unit)
         return accumulate(f, over, fn, lambda a, b: call_name(f, symbol, [a, b]), init, name)
+
+
+def in_memory_order(over: Val) -> Val:
+    """The same elements in the order in which they lie, for what does not depend on their order."""
+    t = over.type
+    if isinstance(t, ArrayType) and t.layout == "C":
+        return Val(ArrayType(t.item, t.rank, "F"), (over.leaves[0], *reversed(over.leaves[1:])))
+    return Val(t.vector, over.leaves) if isinstance(t, AdjointType) else over
 
 
 _folding("sum", "+", 0)
@@ -398,7 +444,7 @@ def iterable(t: LangType) -> bool:
     return isinstance(t, kinds) or is_array(t) or t in (INT64, FLOAT64)
 
 
-def _extreme(name: str, better: str) -> None:
+def _extreme(name: str, symbol: str) -> None:
     """The first of the largest (smallest); NaN where there is one."""
 
     @builtin(name, keywords=("init",), forms=(f"{name}(xs)", f"{name}(f, xs)"))
@@ -406,20 +452,28 @@ def _extreme(name: str, better: str) -> None:
         parts = function_and_items(f, args)
         if parts is None or not iterable(parts[1].type):
             return None
-        return accumulate(f, parts[1], parts[0], lambda a, b: _better(f, better, a, b), init, name)
+        return accumulate(f, parts[1], parts[0], lambda a, b: better(f, symbol, a, b), init, name)
 
 
-def _better(f: Frame, better: str, a: Val, b: Val) -> Val:
+def better(f: Frame, symbol: str, a: Val, b: Val) -> Val:
     """b where it is better than a (or NaN), else a."""
     if not (is_number(a.type) and is_number(b.type)):
-        c = call_name(f, better, [b, a])
+        c = call_name(f, symbol, [b, a])
         return branch(f, c.leaf, lambda: b, lambda: a, True)
     t = promote(a.type, b.type)
     a, b = to_number(f, a, t), to_number(f, b, t)
-    take = f.b.prim({"<": "lt", ">": "gt"}[better], b.leaf, a.leaf)
-    if t != INT64:
-        take = f.b.prim("or", take, f.b.prim("ne", b.leaf, b.leaf))
-    return Val(t, (f.b.prim("select", take, b.leaf, a.leaf),))
+    return Val(t, (f.b.prim("select", better_number(f, symbol, a, b), b.leaf, a.leaf),))
+
+
+def better_number(f: Frame, symbol: str, a: Val, b: Val) -> Value:
+    """Whether b is better than a; NaN is better than any number, but not than another NaN."""
+    if a.type == BOOLEAN:
+        a, b = to_number(f, a, INT64), to_number(f, b, INT64)
+    take = f.b.prim({"<": "lt", ">": "gt"}[symbol], b.leaf, a.leaf)
+    if a.type == INT64:
+        return take
+    nan = f.b.prim("and", f.b.prim("ne", b.leaf, b.leaf), f.b.prim("eq", a.leaf, a.leaf))
+    return f.b.prim("or", take, nan)
 
 
 _extreme("maximum", ">")
@@ -481,7 +535,7 @@ def _quantifier(name: str, found: bool) -> None:
         parts = function_and_items(f, args)
         if parts is None or not iterable(parts[1].type):
             return None
-        fn, over = parts
+        fn, over = parts[0], in_memory_order(parts[1])
 
         def test(v: Val) -> Val:
             answer = fn(v)
@@ -519,7 +573,8 @@ def lower_mean(f: Frame, args: list[Val]) -> Val | None:
 
 @builtin("map", forms=("map(f, xs…)",))
 def lower_map(f: Frame, args: list[Val]) -> Val | None:
-    """Of tuples a tuple; of anything else a growable vector."""
+    """Of tuples a tuple, of an array an array of its shape, of several as long as the shortest; of anything else a
+    vector."""
     if len(args) < 2 or not all(iterable(a.type) for a in args[1:]):
         return None
     span = f.span
@@ -529,16 +584,110 @@ def lower_map(f: Frame, args: list[Val]) -> Val | None:
     if isinstance(overs[0].type, NamedTupleType) and len(overs) == 1:
         made = tuple_val([call_value(f, fn, [v], {}, span) for v in items_of(overs[0])])
         return Val(NamedTupleType(overs[0].type.names, made.type.items), made.leaves)  # type: ignore[union-attr]
+    if all(indexed(a) for a in overs):
+        return map_indexed(f, lambda row: call_value(f, fn, row, {}, span), overs)
     over = overs[0] if len(overs) == 1 else call_name(f, "zip", overs)
-    made_vector = new_vector(f, None, "map")
-    key = f.unit.fresh_key(f, "map")
+    return pushed(f, over, lambda item: call_value(f, fn, [item] if len(overs) == 1 else items_of(item), {}, span))
 
-    def one(item: Val) -> None:
-        row = [item] if len(overs) == 1 else items_of(item)
-        append(f, made_vector, call_value(f, fn, row, {}, span))
 
-    for_each(f, over, Plan(key, (), key, False), one)
-    return made_vector
+def map_indexed(f: Frame, fn: Callable[[list[Val]], Val], overs: Sequence[Val]) -> Val:
+    """A new array of fn of the items at each place."""
+    matrices = [v for v in overs if is_array(v.type) and rank_of(v.type) > 1]
+    if matrices:
+        same_shape(f, overs)
+        places = [geometry(f, v) for v in matrices]
+        if len(matrices) < len(overs):
+            raise error("E0412", "map of a matrix and of something that is none", f.span)
+        sizes = places[0].sizes
+        order = "C" if all(order_of(v.type) == "C" for v in matrices) else "F"
+
+        def row(at: list[Value]) -> list[Val]:
+            return [load_at(f, g, at) for g in places]
+    else:
+        lengths = [length_value(f, v) for v in overs]
+        shortest = call_name(f, "min", [n for n in lengths if n is not None]) if len(overs) > 1 else lengths[0]
+        assert shortest is not None
+        sizes, order = (shortest.leaf,), "F"
+
+        def row(at: list[Value]) -> list[Val]:
+            return [item_at(f, v, at[0]) for v in overs]
+
+    item = _item_of_result(f, lambda: fn(row([f.b.i64(0)] * len(sizes))))
+    out = new_array(f, item, sizes, order)
+    g = geometry(f, out)
+    nest(f, sizes, lambda at: store_at(f, g, at, convert_value(f, fn(row(at)), item, f.span)), order)
+    return out
+
+
+def same_shape(f: Frame, arrays: Sequence[Val]) -> None:
+    """A check that arrays have one shape."""
+    shapes = [sizes_of(f, v) for v in arrays if is_array(v.type)]
+    for shape in shapes[1:]:
+        if len(shape) != len(shapes[0]):
+            raise error("E0412", f"arrays of {len(shapes[0])} and {len(shape)} dimensions have no common shape", f.span)
+        for n, m in zip(shapes[0], shape, strict=True):
+            if n is not m:
+                f.check(f.b.prim("eq", n, m), "E0412", "sizes {0} and {1} differ", n, m)
+
+
+def _item_of_result(f: Frame, compute: Callable[[], Val]) -> LangType:
+    """The element type that holds what is computed (found by lowering it once, to be thrown away)."""
+    found: list[LangType] = [BOTTOM]
+
+    def one() -> Val:
+        found.append(compute().type)
+        return UNIT
+
+    marks = f.pending()
+    run_arm(f, one)
+    f.forget(marks)
+    return element_type(found[-1])
+
+
+def element_type(t: LangType) -> LangType:
+    """The type of an array's elements that holds values of a type: what is known of one by its type is forgotten."""
+    return FLOAT64 if isinstance(t, Irrational) else widen_literal(t)
+
+
+def pushed(f: Frame, over: Val, fn: Callable[[Val], Val]) -> Val:
+    """A vector of fn of the items of something whose number is not known in advance."""
+    made = new_vector(f, None, "pushed")
+    key = f.unit.fresh_key(f, "pushed")
+    for_each(f, over, Plan(key, (), key, False), lambda item: append(f, made, fn(item)))
+    return made
+
+
+@builtin("map!", forms=("map!(f, A, xs…)",))
+def lower_map_in(f: Frame, args: list[Val]) -> Val | None:
+    """Each element of A becomes f of the elements of the others at its place, which have A's shape."""
+    if len(args) < 3 or not all(is_array(a.type) for a in args[1:]):
+        return None
+    span = f.span
+    fn, target, *sources = args
+    same_shape(f, [target, *sources])
+    to = geometry(f, target)
+    sources = [v if v.leaves == target.leaves else unaliased(f, v, to.mem) for v in sources]
+    places = [geometry(f, v) for v in sources]
+
+    def one(at: list[Value]) -> None:
+        value = call_value(f, fn, [load_at(f, g, at) for g in places], {}, span)
+        store_at(f, to, at, element_for(f, target.type, value))
+
+    nest(f, to.sizes, one, to.dense or "F")
+    return target
+
+
+@builtin("collect", forms=("collect(xs)",))
+def lower_collect(f: Frame, args: list[Val]) -> Val | None:
+    """The items of anything as a new array: of the shape of an array or of a generator without conditions."""
+    if len(args) != 1 or not iterable(args[0].type):
+        return None
+    over = args[0]
+    if is_array(over.type):
+        return call_name(f, "copy", args)
+    if isinstance(over.type, FnType):
+        return call_name(f, "comprehension", args)
+    return map_indexed(f, lambda row: row[0], [over]) if indexed(over) else pushed(f, over, lambda v: v)
 
 
 @builtin("foreach", forms=("foreach(f, xs)",))
@@ -618,7 +767,7 @@ def lower_findfirst(f: Frame, args: list[Val]) -> Val | None:
     return _position(f, parts[1], parts[0])
 
 
-def _arg_extreme(name: str, better: str) -> None:
+def _arg_extreme(name: str, symbol: str) -> None:
     """The number of the first of the largest (smallest) items."""
 
     @builtin(name, forms=(f"{name}(xs)",))
@@ -632,7 +781,11 @@ def _arg_extreme(name: str, better: str) -> None:
 
         def combine(a: Val, b: Val) -> Val:
             (k, x), (j, y) = items_of(a), items_of(b)
-            c = call_name(f, better, [y, x])
+            if x.type == y.type and is_number(x.type):
+                take = better_number(f, symbol, x, y)
+                chosen = [f.b.prim("select", take, n, m) for n, m in ((j.leaf, k.leaf), (y.leaf, x.leaf))]
+                return tuple_val([Val(INT64, (chosen[0],)), Val(x.type, (chosen[1],))])
+            c = call_name(f, symbol, [y, x])
             return branch(f, c.leaf, lambda: tuple_val([j, y]), lambda: tuple_val([k, x]), True)
 
         best = accumulate(f, pairs, lambda v: Val(v.type, v.leaves), combine, None, name)

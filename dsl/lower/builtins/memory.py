@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dsl.diagnostics import error
 from dsl.ir.core import Value
 from dsl.lower.annotations import concrete
-from dsl.lower.arrays import is_array, rank_of
+from dsl.lower.arrays import is_array, new_array
 from dsl.lower.builtins.dicts import dict_of, get_item, is_dict, set_item
-from dsl.lower.builtins.indexing import WHOLE, get_part, set_part
+from dsl.lower.builtins.indexing import get_part, set_part
 from dsl.lower.builtins.records import build, check_bounds, tuple_item
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import call_function, call_name
@@ -21,9 +21,9 @@ from dsl.lower.convert import convert_value, try_convert
 from dsl.lower.declarations import GenericFunction, StructDecl
 from dsl.lower.frame import Frame
 from dsl.lower.joins import join
-from dsl.lower.loops import Plan, for_each, range_item
+from dsl.lower.loops import Plan, count_up, for_each, range_item
 from dsl.lower.patterns import Abstract, GenericP, Pattern, StructP, TupleP
-from dsl.lower.values import Val, is_number, items_of, show_type, text_of, tuple_val
+from dsl.lower.values import Val, items_of, show_type, text_of, tuple_val
 from dsl.types import (
     BOOL,
     BOTTOM,
@@ -156,30 +156,13 @@ def lower_empty(f: Frame, args: list[Val]) -> Val | None:
     return args[0]
 
 
-@builtin("copy", "deepcopy")
-def lower_copy(f: Frame, args: list[Val]) -> Val | None:
-    if len(args) != 1:
-        return None
-    v = args[0]
-    if is_array(v.type):
-        return get_part(f, v, [Val(WHOLE)] * rank_of(v.type))
-    return v if is_number(v.type) or isinstance(v.type, TupleType | NamedTupleType | RangeType) else None
-
-
-@builtin("collect")
-def lower_collect(f: Frame, args: list[Val]) -> Val | None:
-    return collect(f, args[0], None) if len(args) == 1 else None
-
-
-def collect(f: Frame, over: Val, like: VectorType | None) -> Val:
-    """A new vector of the items of something; of the type of another one, or as the items decide."""
-    item = f.current(like)[0] if like is not None and not like.site else None
-    if isinstance(over.type, RangeType):
-        item = over.type.item
-    made = new_vector(f, item, "collect")
+def collected(f: Frame, r: Val) -> Val:
+    """The items of a range as a vector."""
+    assert isinstance(r.type, RangeType)
+    out = new_array(f, r.type.item, r.leaves[2:])
     key = f.unit.fresh_key(f, "collect")
-    for_each(f, over, Plan(key, (), key, False), lambda x: append(f, made, x))
-    return made
+    count_up(f, r.leaves[2], Plan(key, (), key, False), lambda k: f.store(out.leaf, k, range_item(f, r, k)))
+    return out
 
 
 # ---------------------------------------------------------------- indexing
@@ -201,7 +184,7 @@ def lower_getindex(f: Frame, args: list[Val]) -> Val | None:
     index = indices[0]
     match v.type:
         case RangeType() if index.type != INT64:
-            return get_part(f, collect(f, v, None), indices)
+            return get_part(f, collected(f, v), indices)
         case TupleType() | NamedTupleType():
             return tuple_item(f, v, index)
         case VectorType():

@@ -8,7 +8,7 @@ caller then raises the MethodError. It checks its own domain. Functions written 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dsl.lower.values import Val
 
@@ -38,3 +38,27 @@ def builtin(*names: str, keywords: tuple[str, ...] = (), forms: tuple[str, ...] 
         return lower
 
     return declare
+
+
+def extend(*names: str, keywords: tuple[str, ...] = ()) -> Callable[[Lower], Lower]:
+    """Declare a further method of built-in functions, which is asked before those declared so far, where it knows all
+    keywords that are given."""
+
+    def declare(lower: Lower) -> Lower:
+        for name in names:
+            before = BUILTINS[name]
+            both = tuple(dict.fromkeys((*before.keywords, *keywords)))
+            BUILTINS[name] = replace(before, lower=_first_of(lower, keywords, before), keywords=both)
+        return lower
+
+    return declare
+
+
+def _first_of(lower: Lower, own: tuple[str, ...], before: Builtin) -> Lower:
+    def either(f: object, args: list[Val], **given: Val) -> Val | None:
+        result = lower(f, args, **given) if set(given) <= set(own) else None
+        if result is None and set(given) <= set(before.keywords):
+            result = before.lower(f, args, **given)
+        return result
+
+    return either

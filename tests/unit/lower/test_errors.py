@@ -46,10 +46,12 @@ WRONG = [
     ("function f(c)\n if c\n  y = 1\n end\n y\nend", "f(false)", "E0410", "y", "y is read before it has a value"),
     ("c = 1\nf() = (c += 1)", "f()", "E0410", "c", "the global c is another variable"),
     ("f(x) = (x, x)", "gradient(f, 1.0)", "E0501", "gradient(f, 1.0)", "Tuple{Float64, Float64}"),
-    ("", "[1, 2]", "E0901", "[1, 2]", "array literals"),
-    ("", "[x for x in 1:3]", "E0901", "[x for x in 1:3]", "comprehensions"),
-    ("", "sin.((1, 2))", "E0901", "sin.((1, 2))", "broadcasting"),
-    ("", "zeros(3)", "E0901", "zeros(3)", "arrays"),
+    ("", "[1, 2] + 1", "E0301", "[1, 2] + 1", "`.+` adds a number to each element"),
+    ("", "[1, 2] + [1 2]", "E0412", "[1, 2] + [1 2]", "arrays of 1 and 2 dimensions have no common shape"),
+    ("", "[1 2; 3]", "E0412", "[1 2; 3]", "the rows of this matrix have 2, 1 elements"),
+    ("", "cumsum([1 2; 3 4])", "E0305", "cumsum([1 2; 3 4])", "say along which dimension"),
+    ("", "map(+, [1 2], [1])", "E0412", "map(+, [1 2], [1])", "no common shape"),
+    ("", "[1, 2][true]", "E0301", "[1, 2][true]", "a Bool is no index"),
 ]  # fmt: skip
 
 
