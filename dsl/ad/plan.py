@@ -19,16 +19,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from struct import calcsize
 from typing import Any, TypeAlias
 
 from dsl.ad.activity import Activity
 from dsl.ad.decide import Decisions, How, save_all
-from dsl.ad.kernels import active_factors, adjoint_numbers, bilinear, contents_type, memories_of, needs_copy, numbers_of
+from dsl.ad.kernels import (
+    BILINEAR,
+    active_factors,
+    adjoint_numbers,
+    bilinear,
+    contents_type,
+    memories_of,
+    needs_copy,
+    numbers_of,
+)
 from dsl.ad.rules import active_operands, needed
 from dsl.ad.settled import Settled
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
-from dsl.ops import PRIMITIVES
+from dsl.ops import PRIMITIVES, known
 from dsl.types import I64, LeafType, Mem, is_ref, tangent
 
 # What can be kept, as (kind, of what):
@@ -364,12 +374,30 @@ class Plan:
 
     # ------------------------------------------------------------ text
     def bytes_of(self, c: Construct) -> int:
-        """Bytes of a construct's record; of a body that is in scope, none."""
-        return 0 if c is self.root and self.activity.pattern.in_place else record_bytes(list(c.fields.values()))
+        """Bytes of a construct's record, and of the memory that it keeps alive, where its size is known; of a body that
+        is in scope, none."""
+        if c is self.root and self.activity.pattern.in_place:
+            return 0
+        return record_bytes(list(c.fields.values())) + sum(self._memory_of(key) or 0 for key in c.fields)
+
+    def _memory_of(self, key: Key) -> int | None:
+        """Bytes of the memory that was made for what a record refers to; None: not known, 0: none was."""
+        kind, what = key
+        t = self.key_type(key)
+        if kind == "contents":
+            op, k = what
+            numbers = numbers_of(op)
+            sizes = [known(numbers[name]) for name in BILINEAR[op.attrs["kernel"]].factors[k].counts]
+        elif isinstance(what, Value) and isinstance(what.owner, Op) and what.owner.name == "new":
+            sizes = [known(what.owner.args[0])]
+        else:
+            return 0
+        assert isinstance(t, Mem)
+        return None if None in sizes else HEADER + record_bytes(t.fields) * prod(int(n or 0) for n in sizes)
 
     def bytes(self, iterations: Sequence[int]) -> int:
         """Bytes of all records of a call in which the loops, in the order of the text, ran so many iterations in all
-        (copies of contents and what callees keep not counted)."""
+        (without memory whose size is not known before, and what callees keep)."""
         loops = zip(self.constructs[1:], iterations, strict=True)
         return self.bytes_of(self.root) + sum(self.bytes_of(c) * n for c, n in loops)
 
@@ -390,8 +418,16 @@ class Plan:
             exits = f", {len(c.exits)} exits" if len(c.exits) > 1 else ""
             lines.append(f"{pad}{what}{where}: keeps {self.bytes_of(c)} bytes {unit}{exits}")
             for key in asked[c]:
-                lines.append(f"{pad}  {self._show_how(key, c)} {self._show_key(key, names)}: {self.key_type(key)}")
+                what = f"{self._show_how(key, c)} {self._show_key(key, names)}: {self.key_type(key)}"
+                lines.append(f"{pad}  {what}{self._show_memory(key) if key in c.fields else ''}")
         return "\n".join(lines) + "\n"
+
+    def _show_memory(self, key: Key) -> str:
+        """What is kept alive by a reference in a record."""
+        size, t = self._memory_of(key), self.key_type(key)
+        if size is None and isinstance(t, Mem):
+            return f", and {record_bytes(t.fields)} bytes for each of its elements"
+        return f", and its {size} bytes" if size else ""
 
     def _is_worth_showing(self, key: Key) -> bool:
         """Constants and counters go without saying."""
@@ -418,6 +454,8 @@ class Plan:
         line = f" (line {op.span.line})" if isinstance(op, Op) and op.span.end else ""
         return labels[kind] + line
 
+
+HEADER = 32  # bytes that say where a memory's records are and how many
 
 # How many first operands of an op are memory that it reads or writes itself.
 _OWN_USES = {"load": 1, "store": 1, "acc": 1, "len": 1, "growable": 1, "same": 2}

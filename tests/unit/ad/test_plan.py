@@ -7,8 +7,8 @@ import re
 import pytest
 
 from dsl.ad import reverse_plan
-from dsl.ad.plan import record_bytes
-from dsl.backend.layout import record_size
+from dsl.ad.plan import HEADER, record_bytes
+from dsl.backend.layout import HEADER_SIZE, record_size
 from dsl.ir.text import parse_program
 from dsl.types import BOOL, F32, F64, I64, LeafType, Mem
 
@@ -310,7 +310,57 @@ def test_everything_can_be_saved_to_compare(monkeypatch: pytest.MonkeyPatch) -> 
     "fields", [(), (BOOL,), (F64,), (BOOL, F64), (F64, BOOL), (F32, BOOL, F32), (I64, F32), (BOOL, Mem((F64,)), BOOL)]
 )
 def test_bytes_are_those_of_the_record_in_memory(fields: tuple[LeafType, ...]) -> None:
-    assert record_bytes(fields) == record_size(fields)
+    assert (record_bytes(fields), HEADER) == (record_size(fields), HEADER_SIZE)
+
+
+TEMPORARY = """
+fn @f(%x: f64, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %last: i64 = const 99
+  %r: f64 = for %i = %1, %n, %1 (%s: f64 = %x) {
+    SIZE
+    %t: mem<f64> = new %size
+    for %j = %0, %last, %1 () {
+      %a: f64 = tof64 %j
+      %c: f64 = mul %a, %x
+      store %t[%j], %c
+      next
+    }
+    USE
+    %y: f64 = for %k = %0, %last, %1 (%u: f64 = %s) {
+      %v: f64 = load %t[%k]
+      %w: f64 = mul %v, %v
+      %z: f64 = add %u, %w
+      next %z
+    }
+    next %y
+  }
+  return %r
+}
+fn @outside(%m: mem<f64>) {
+  return
+}
+"""
+
+
+def temporary(size: str, use: str = "") -> str:
+    text = plan_of(TEMPORARY.replace("SIZE", size).replace("USE", use), 0)
+    return text.split("for loop: ")[1]
+
+
+def test_a_temporary_is_kept_once_with_its_contents() -> None:
+    """Its values are reloaded, so it is kept; its shadow is made where the reverse sweep enters the iteration."""
+    known = temporary("%size: i64 = const 100")
+    assert known.startswith("keeps 840 bytes an iteration\n")  # the reference, the header, 100 numbers
+    assert "save %t: mem<f64>, and its 832 bytes" in known and "recompute shadow of %t" in known
+    unknown = temporary("%size: i64 = add %n, %last")
+    assert "save %t: mem<f64>, and 8 bytes for each of its elements" in unknown
+
+
+def test_a_temporary_that_is_handed_on_has_its_shadow_all_the_time() -> None:
+    handed = temporary("%size: i64 = const 100", "call @outside(%t)")
+    assert "save shadow of %t: mem<f64>, and its 832 bytes" in handed
 
 
 def test_bytes_of_a_call() -> None:
