@@ -51,7 +51,6 @@ from dsl.syntax import ast
 from dsl.types import (
     BOTTOM,
     NOTHING,
-    ArrayType,
     FnType,
     LangType,
     NamedTupleType,
@@ -96,14 +95,11 @@ def has_memory(types: Sequence[LangType]) -> bool:
 
 
 def check_types(types: Sequence[LangType], name: str, span: Span) -> None:
-    """Refuse what rules cannot take: memory whose shape would have to be kept at every level, records of pullbacks."""
+    """Refuse what rules cannot take."""
     for t in types:
         if any(isinstance(x, ObjType) for x in _inside(t)):
             raise error("E0901", f"a derivative rule for {name} with a pullback as argument or result is not supported",
                         span)  # fmt: skip
-        if any(isinstance(x, ArrayType) and x.layout == "S" and duals.nested(x) for x in _inside(t)):
-            raise error("E0901", f"a derivative rule for {name} with a view of an array of arrays is not supported",
-                        span, hint="`copy` the view")  # fmt: skip
         duals.dual_type(t, span)
 
 
@@ -145,9 +141,7 @@ def make_reverse(f: Frame, what: str, spec: Spec, types: Sequence[LangType], giv
     span = given.span
 
     def run(frame: Frame, vals: list[Val]) -> Val:
-        strided = [not given.shared and duals.own_type(v.type) != v.type for v in vals]
-        own = [duals.own(frame, v) if s else v for v, s in zip(vals, strided, strict=True)]
-        value, kept = given.forward(frame, own)
+        value, kept = given.forward(frame, vals)
         return tuple_val([conform(frame, value, spec.result, given.name, span), kept])
 
     raw = helper(f, f"{what}.rule", given.key, types, given.name, span, run)
@@ -324,6 +318,8 @@ def call_ruled(f: Frame, fn: GenericFunction, args: list[Val], span: Span) -> Va
     forward = _forward_rule(f, types, callee, span)
     if reverse is None and forward is None:
         return None
+    args = [contiguous(f, a) for a in args]
+    types = [a.type for a in args]
     check_types(types, fn.name, span)
 
     def body(frame: Frame, vals: list[Val]) -> Val:
@@ -331,12 +327,26 @@ def call_ruled(f: Frame, fn: GenericFunction, args: list[Val], span: Span) -> Va
 
     spec = owning(f, "ruled", (fn,), types, fn.name, span, body)
     operands = flat(args)
-    if not spec.active and spec.result != BOTTOM and "rule" not in spec.fn.attrs:
+    if not spec.active and spec.result != BOTTOM and not has_rule(f, spec):
         spec.fn.attrs["rule"] = Rule()  # calls in the rule itself find it made
         check_types([spec.result], fn.name, span)
         _refuse_writing(f, spec, fn.name, span)
         spec.fn.attrs["rule"] = _make_rule(f, fn, spec, types, reverse, forward, span)
     return call_spec(f, spec, operands, span)
+
+
+def contiguous(f: Frame, v: Val) -> Val:
+    """A value without strided arrays: rules are made for contiguous ones only, since a pullback had to copy a view
+    in any case."""
+    return v if duals.own_type(v.type) == v.type else duals.own(f, v)
+
+
+def has_rule(f: Frame, spec: Spec) -> bool:
+    """Whether a specialisation has its rule. (One whose parts were unfinished has to be made again with them.)"""
+    rule = spec.fn.attrs.get("rule")
+    if not isinstance(rule, Rule):
+        return False
+    return all(name in f.unit.program.functions for name in (rule.forward, rule.reverse, rule.pushforward) if name)
 
 
 RULED.append(call_ruled)
@@ -457,11 +467,11 @@ def hook(f: Frame, args: list[Val]) -> Val | None:
     """x, whose cotangent goes through f on its way back. Of an array it is a copy."""
     if len(args) != 2 or not is_function(args[0]):
         return None
-    fn, x = args[0], Val(args[1].type, args[1].leaves)
-    span, types = f.span, [args[0].type, args[1].type]
+    fn, x = args[0], contiguous(f, Val(args[1].type, args[1].leaves))
+    span, types = f.span, [fn.type, x.type]
     check_types(types[1:], "hook", span)
     spec = owning(f, "hook", (), types, "hook", span, lambda frame, vals: vals[1])
-    if "rule" not in spec.fn.attrs:
+    if not has_rule(f, spec):
 
         def pull(frame: Frame, kept: Val, cotangent: Val) -> list[Val]:
             return [call_value(frame, kept, [cotangent], {}, span)]
@@ -491,6 +501,9 @@ def checkpointed(f: Frame, args: list[Val]) -> Val | None:
     operands = flat(given)
     if t.spec.result == BOTTOM or _plainly(f, types, t.spec):
         return call_spec(f, t.spec, operands, span)
+    given = [contiguous(f, v) for v in given]
+    types, operands = [v.type for v in given], flat(given)
+    t = target(f, types[0], tuple(types[1:]), span)
 
     def run(frame: Frame, vals: list[Val]) -> Val:
         return call_spec(frame, t.spec, flat(vals), span)
@@ -501,7 +514,7 @@ def checkpointed(f: Frame, args: list[Val]) -> Val | None:
         return call_spec(frame, inner, flat(vals), span)
 
     spec = helper(f, "checkpointed", (), types, "checkpointed", span, call)
-    if "rule" not in spec.fn.attrs:
+    if not has_rule(f, spec):
         spec.fn.attrs["rule"] = _checkpoint_rule(f, spec, inner, types, span)
     return call_spec(f, spec, operands, span)
 
