@@ -15,7 +15,7 @@ from dsl.analysis.influence import Cell, Path, walk_cell
 from dsl.diagnostics import DslWarning, Span, error
 from dsl.ir.core import Value
 from dsl.lower.arrays import adjoint, is_array
-from dsl.lower.builtins import duals
+from dsl.lower.builtins import copies, duals
 from dsl.lower.builtins.duals import REALS
 from dsl.lower.builtins.entries import Entries, entry
 from dsl.lower.builtins.registry import builtin
@@ -104,7 +104,7 @@ def _must_own(f: Frame, t: Target) -> bool:
     result = t.spec.result
     if not any(is_ref(leaf) for leaf in leaves(result)):
         return False
-    return duals.own_type(result) != result or any(cell.written for cell in shared_cells(f, t.spec))
+    return copies.own_type(result) != result or any(cell.written for cell in shared_cells(f, t.spec))
 
 
 def shared_cells(f: Frame, spec: Spec) -> list[Cell]:
@@ -123,7 +123,7 @@ def shared_cells(f: Frame, spec: Spec) -> list[Cell]:
 def _owning(f: Frame, t: Target, span: Span) -> Target:
     def lower(frame: Frame, vals: list[Val]) -> None:
         value = call_spec(frame, t.spec, [leaf for v in vals for leaf in v.leaves], span)
-        frame.leave(duals.own(frame, value), span)
+        frame.leave(copies.own(frame, value), span)
 
     names = [p.hint for p in t.spec.fn.params]
     types, at, params = (t.fn, *t.args), 0, []
@@ -433,14 +433,20 @@ def _call_pushforward(f: Frame, fn: Val, args: list[Val], keywords: Keywords, sp
     if len(args) != len(xs):
         raise error("E0301", f"this pushforward takes {len(xs)} tangents, not {len(args)}", span,
                     hint="one for each argument of the function")  # fmt: skip
-    t = target(f, fn.type.key.fn, fn.type.key.args, span, own=True)
-    operands = [*inner.leaves, *(leaf for x in xs for leaf in x.leaves)]
+    return push_once(f, inner, xs, args, span)[1]
+
+
+def push_once(f: Frame, fn: Val, xs: Sequence[Val], args: Sequence[Val], span: Span) -> tuple[Val, Val]:
+    """The value of a function, and its tangent in the direction of the tangents `args`."""
+    t = target(f, fn.type, tuple(x.type for x in xs), span, own=True)
+    operands = [*fn.leaves, *(leaf for x in xs for leaf in x.leaves)]
     about = duals.Given("a tangent", span)
     tangents = [d for x, a in zip(xs, args, strict=True) for d in tangent_of(f, x, a, about)]
     wrt = [k for k in duals.carried_places([t.fn, *t.args]) if k >= t.first]
     results = t.spec.fn.results
     if t.spec.result == BOTTOM:
-        return call_spec(f, t.spec, operands, span)
+        never = call_spec(f, t.spec, operands, span)
+        return never, never
     chosen = [(k, d) for k, d in zip(wrt, tangents, strict=True) if d.type != OBJ]
     outputs = [d for r in results if (d := tangent(r)) is not None]
     op_args = [*operands, *(d for _, d in chosen)]
@@ -448,7 +454,7 @@ def _call_pushforward(f: Frame, fn: Val, args: list[Val], keywords: Keywords, sp
     value, rest = Val(t.spec.result, tuple(made[: len(results)])), iter(made[len(results) :])
     by_leaf = [None if tangent(r) is None else next(rest) for r in results]
     carried = [d for d, c in zip(by_leaf, duals.carried(value.type), strict=True) if c and d is not None]
-    return duals.dual_value(f, value.type, duals.shape_of(f, value), carried)
+    return value, duals.dual_value(f, value.type, duals.shape_of(f, value), carried)
 
 
 def tangent_of(f: Frame, x: Val, given: Val, about: duals.Given) -> list[Value]:
@@ -482,4 +488,4 @@ def stop_gradient(f: Frame, args: list[Val]) -> Val | None:
     (v,) = args
     if isinstance(v.type, FnType) and not v.leaves:
         return v
-    return duals.own(f, v, lambda leaf: f.b.op("stop", (leaf,), (leaf.type,)).result)
+    return copies.own(f, v, lambda leaf: f.b.op("stop", (leaf,), (leaf.type,)).result)

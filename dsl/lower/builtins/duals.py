@@ -16,21 +16,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dsl.diagnostics import Span, error
-from dsl.ir.core import Region, Value
+from dsl.ir.core import Value
 from dsl.lower.arrays import (
     Geometry,
     dense_strides,
     geometry,
     is_array,
     load_at,
-    new_array,
     product,
     rank_of,
     record_at,
 )
+from dsl.lower.builtins.copies import item_in, load_record, with_parts
 from dsl.lower.frame import Frame
+from dsl.lower.nests import choose, each, is_null, over, unless
 from dsl.lower.values import UNIT, Val, is_number, named_val, part_types, show_type, split_at, tuple_val
-from dsl.ops import Builder
 from dsl.types import (
     BOOL,
     BOOLEAN,
@@ -249,59 +249,6 @@ def shadow_geometry(f: Frame, t: LangType, mem: Value, shape: Sequence[Value]) -
     return geometry(f, Val(t, array_leaves(t, mem, shape)))
 
 
-# ---------------------------------------------------------------- loops
-
-
-def each(f: Frame, n: Value, body: Callable[[Value], None]) -> None:
-    """`for k in 0:n-1`; the body only changes memory."""
-    outer, region = f.b, Region([I64])
-    f.b = Builder(region, outer.span)
-    body(region.params[0])
-    f.b.next_()
-    f.b = outer
-    f.b.op("for", (f.b.i64(0), f.b.prim("sub", n, f.b.i64(1)), f.b.i64(1)), (), (region,))
-
-
-def over(f: Frame, sizes: Sequence[Value], body: Callable[[list[Value]], None]) -> None:
-    """A loop nest over all indices from 0, the first one fastest."""
-    if not sizes:
-        body([])
-        return
-    each(f, sizes[-1], lambda k: over(f, sizes[:-1], lambda rest: body([*rest, k])))
-
-
-def is_null(f: Frame, m: Value) -> Value:
-    return f.b.op("same", (m, f.b.zero(m.type)), (BOOL,)).result
-
-
-def unless(f: Frame, cond: Value, body: Callable[[], None]) -> None:
-    """Change memory where a condition does not hold."""
-    outer = f.b
-
-    def arm(b: Builder) -> None:
-        f.b = b
-        body()
-        f.b.yield_()
-        f.b = outer
-
-    f.b.if_(cond, (), lambda b: b.yield_(), arm)
-
-
-def choose(f: Frame, cond: Value, t: LeafType, then: Callable[[], Value], orelse: Callable[[], Value]) -> Value:
-    outer = f.b
-
-    def arm(make: Callable[[], Value]) -> Callable[[Builder], None]:
-        def fill(b: Builder) -> None:
-            f.b = b
-            f.b.yield_(make())
-            f.b = outer
-
-        return fill
-
-    (out,) = f.b.if_(cond, (t,), arm(then), arm(orelse))
-    return out
-
-
 # ---------------------------------------------------------------- from the IR to the language
 
 
@@ -344,17 +291,13 @@ def combine(f: Frame, t: LangType, parts: list[Val]) -> Val:
     return tuple_val(parts) if names is None else named_val(names, parts)
 
 
-def _record(f: Frame, m: Value, at: Value) -> list[Value]:
-    assert isinstance(m.type, Mem)
-    return f.b.op("load", (m, at), m.type.fields, first=0).results if m.type.fields else []
-
 
 def record_dual(f: Frame, t: LangType, primal: Value | None, shadow: Value, at: Value, first: int = 0) -> Val:
     """The dual of a value of type t in a record, from its field number `first` on. `primal` is the memory itself,
     where it refers to memory."""
     n = len(leaves(t))
-    fields = _record(f, shadow, at)[first : first + n]
-    shape = [] if primal is None else shape_of(f, Val(t, tuple(_record(f, primal, at)[first : first + n])))
+    fields = load_record(f, shadow, at)[first : first + n]
+    shape = [] if primal is None else shape_of(f, Val(t, tuple(load_record(f, primal, at)[first : first + n])))
     return dual_value(f, t, shape, [d for d, c in zip(fields, carried(t), strict=True) if c])
 
 
@@ -370,10 +313,6 @@ def items_behind(t: LangType) -> tuple[LangType, ...]:
     """The types of the values in the record of a Ref, a mutable struct or a Dict of known keys."""
     return (t.item,) if isinstance(t, RefType) else t.items  # type: ignore[union-attr]
 
-
-def item_in(t: LangType) -> LangType:
-    """The element type of an array type as its memory has it."""
-    return t.vector.item if isinstance(t, AdjointType) else t.item  # type: ignore[union-attr]
 
 
 def with_item(t: LangType, item: LangType) -> LangType:
@@ -407,7 +346,7 @@ def _dictionary(f: Frame, t: DictType, shape: Sequence[Value], shadow: Value) ->
     entries = b.op("new", (b.i64(0),), leaves(made)[:1]).result
 
     def one(k: Value) -> None:
-        key = _record(f, shape[0], k)[: len(keys)]
+        key = load_record(f, shape[0], k)[: len(keys)]
         value = record_dual(f, t.value, shape[0], shadow, k, len(keys))
         f.b.op("push", (entries, *key, *value.leaves))
 
@@ -461,7 +400,7 @@ def _as_long(f: Frame, shadow: Value, n: Value) -> Value:
 
 
 def _move(f: Frame, source: Value, i: Value, target: Value, k: Value) -> None:
-    f.b.op("store", (target, k, *_record(f, source, i)), first=0)
+    f.b.op("store", (target, k, *load_record(f, source, i)), first=0)
 
 
 def settle_all(
@@ -481,12 +420,6 @@ def settle_all(
             return to, list(sizes), [shadow]
     return t, list(shape), list(duals)
 
-
-def with_parts(t: LangType, items: list[LangType]) -> LangType:
-    if isinstance(t, FnType):
-        return replace(t, captures=tuple((n, i) for (n, _), i in zip(t.captures, items, strict=True)))
-    assert isinstance(t, TupleType | NamedTupleType | StructType)
-    return replace(t, items=tuple(items))
 
 
 # ---------------------------------------------------------------- from the language to the IR
@@ -571,7 +504,7 @@ def _absorb_contents(f: Frame, t: LangType, shape: Sequence[Value], shadow: Valu
     if isinstance(t, StaticDictType):
         if not (isinstance(given.type, StaticDictType) and set(given.type.keys) <= set(t.keys)):
             raise about.misfit(given.type, t)
-        inner = _record(f, given.leaf, f.b.i64(0))
+        inner = load_record(f, given.leaf, f.b.i64(0))
         have = [Val(i, tuple(p)) for i, p in zip(given.type.items, split_at(inner, given.type.items), strict=True)]
         parts = [have[given.type.keys.index(k)] if k in given.type.keys else UNIT for k in t.keys]
     else:
@@ -587,9 +520,9 @@ def absorb_record(
 ) -> None:
     """Add what was given for a value of type t in a record, from its field number `first` on."""
     n, flags = len(leaves(t)), carried(t)
-    shape = [] if primal is None else shape_of(f, Val(t, tuple(_record(f, primal, at)[first : first + n])))
+    shape = [] if primal is None else shape_of(f, Val(t, tuple(load_record(f, primal, at)[first : first + n])))
     refs = list(map(is_ref, leaves(t)))
-    record = _record(f, shadow, at)[first : first + n] if any(refs) else [None] * n
+    record = load_record(f, shadow, at)[first : first + n] if any(refs) else [None] * n
     duals = [d if ref else None for d, ref, c in zip(record, refs, flags, strict=True) if c]
     made = absorb(f, t, shape, duals, given, about)
     places = [k for k, c in enumerate(flags) if c]
@@ -621,96 +554,3 @@ def check_sizes(f: Frame, got: Sequence[Value], want: Sequence[Value], about: Gi
         shown = ["×".join(f"{{{k}}}" for k in range(first, first + n)) for first in (0, n)]
         text = f"{about.what} has size {shown[0]} for an array of size {shown[1]}"
     f.check(same, about.size_code, text, *got, *want)
-
-
-# ---------------------------------------------------------------- copies
-
-Leaf = Callable[[Value], Value]
-
-
-def own_type(t: LangType) -> LangType:
-    """The type of a value's own copy: strided arrays become contiguous."""
-    match t:
-        case ArrayType():
-            item = own_type(item_in(t))
-            if t.layout != "S":
-                return replace(t, item=item)
-            return VectorType(item) if t.rank == 1 else ArrayType(item, t.rank, "F")
-        case VectorType():
-            item = item_in(t)
-            own = own_type(item)
-            return t if own == item else VectorType(own)
-        case AdjointType():
-            return AdjointType(own_type(t.vector))
-        case TupleType() | NamedTupleType() | FnType() | StructType(mutable=False):
-            return with_parts(t, [own_type(i) for i in parts_of(t)])
-        case OptionalType():
-            return replace(t, item=own_type(t.item))
-    return t
-
-
-def own(f: Frame, v: Val, leaf: Leaf = lambda x: x) -> Val:
-    """A copy of a value that shares no memory with it (what pullbacks keep aside); `leaf` is applied to each number.
-    Memory met by two ways is copied twice."""
-    t = v.type
-    if not any(map(is_ref, leaves(t))):
-        return Val(t, tuple(map(leaf, v.leaves)), v.known)
-    match t:
-        case VectorType() | ArrayType():
-            return _own_array(f, v, leaf)
-        case AdjointType():
-            vector = own(f, Val(t.vector, v.leaves), leaf)
-            return Val(AdjointType(vector.type), vector.leaves)
-        case TupleType() | NamedTupleType() | FnType() | StructType(mutable=False):
-            types = parts_of(t)
-            parts = [own(f, Val(i, tuple(p)), leaf) for i, p in zip(types, split_at(v.leaves, types), strict=True)]
-            return Val(with_parts(t, [p.type for p in parts]), tuple(x for p in parts for x in p.leaves))
-        case RefType() | StructType() | StaticDictType():
-            return Val(t, (_own_memory(f, f.current(t), v.leaf, leaf),))
-        case DictType():
-            entries = _own_memory(f, f.current(t), v.leaves[0], leaf)
-            return Val(t, (entries, _own_memory(f, (INT64,), v.leaves[1], lambda x: x)))
-        case OptionalType():
-            inner = own(f, Val(t.item, v.leaves[1:]), leaf)
-            return Val(replace(t, item=inner.type), (v.leaves[0], *inner.leaves))
-        case VariantType():
-            parts = [own(f, Val(a, tuple(p)), leaf) for a, p in
-                     zip(t.alternatives, split_at(v.leaves[1:], t.alternatives), strict=True)]  # fmt: skip
-            return Val(VariantType(tuple(p.type for p in parts)), (v.leaves[0], *(x for p in parts for x in p.leaves)))
-    return v
-
-
-def _own_array(f: Frame, v: Val, leaf: Leaf) -> Val:
-    item = item_in(v.type)
-    made = own_type(v.type)
-    if not isinstance(v.type, ArrayType) or v.type.layout != "S":
-        return Val(made, (_own_memory(f, (item,), v.leaves[0], leaf), *v.leaves[1:]))
-    g = geometry(f, v)
-    out = new_array(f, made.item, g.sizes)  # type: ignore[union-attr]
-    to = geometry(f, out)
-    over(f, g.sizes, lambda at: f.store(to.mem, record_at(f, to, at), own(f, load_at(f, g, at), leaf)))
-    return out
-
-
-def _own_memory(f: Frame, items: Sequence[LangType], m: Value, leaf: Leaf) -> Value:
-    """A copy of all records of a memory; null of null."""
-    owned = [own_type(i) for i in items]
-    t = Mem(tuple(x for i in owned for x in leaves(i)))
-
-    def copy() -> Value:
-        n = f.b.op("len", (m,), (I64,)).result
-        out = f.b.op("new", (n,), (t,)).result
-
-        def one(k: Value) -> None:
-            fields = _record(f, m, k)
-            parts = [own(f, Val(i, tuple(p)), leaf) for i, p in zip(items, split_at(fields, items), strict=True)]
-            values = [x for p in parts for x in p.leaves]
-            if values:
-                f.b.op("store", (out, k, *values), first=0)
-
-        each(f, n, one)
-        return out
-
-    if not t.fields:
-        return m
-    return choose(f, is_null(f, m), t, lambda: f.b.zero(t), copy)

@@ -16,26 +16,39 @@ from functools import partial
 
 from dsl.diagnostics import Span, error
 from dsl.ir.core import Region, Value
-from dsl.lower.arrays import Geometry, geometry, is_array, new_array, number_at, plus, product, store_at, times
-from dsl.lower.builtins import duals
+from dsl.lower.arrays import (
+    Geometry,
+    geometry,
+    is_array,
+    load_at,
+    new_array,
+    number_at,
+    plus,
+    product,
+    reshaped,
+    sizes_of,
+    store_at,
+    times,
+)
+from dsl.lower.builtins import copies, duals
 from dsl.lower.builtins.derivatives import (
     DERIVATIVE,
-    PushforwardCode,
     Target,
-    _call_pushforward,
     active_leaves,
     all_duals,
     arguments,
     derivative,
     emit_vjp,
     is_function,
+    push_once,
     reach_of,
     require_real,
     target,
 )
 from dsl.lower.builtins.registry import builtin
-from dsl.lower.calls import Keywords, call_spec, caller
+from dsl.lower.calls import Keywords, call_spec, call_value, caller
 from dsl.lower.frame import Frame
+from dsl.lower.nests import each, unless
 from dsl.lower.values import Val, fn_val, is_number, items_of, show_type, split_at, tuple_val
 from dsl.ops import Builder, known
 from dsl.types import (
@@ -93,8 +106,8 @@ def parts(f: Frame, v: Val, first: int, what: str) -> list[Part]:
             found += parts(f, Val(item, tuple(part)), first, what)
             first += len(part)
         return found
-    if is_array(t) and not any(map(is_ref, leaves(duals.item_in(t)))):
-        fields = tuple(k for k, c in enumerate(duals.carried(duals.item_in(t))) if c)
+    if is_array(t) and not any(map(is_ref, leaves(copies.item_in(t)))):
+        fields = tuple(k for k, c in enumerate(duals.carried(copies.item_in(t))) if c)
         return [Part(first, geometry(f, v), fields)]
     raise error("E0901", f"a matrix of derivatives {what} {show_type(t)} is not supported yet", f.span,
                 hint="numbers, arrays of numbers and tuples of these have one; `pullback` takes anything")  # fmt: skip
@@ -125,7 +138,7 @@ def elements(f: Frame, part: Part, base: Value, body: Callable[[Value, int, Valu
         for n, field in enumerate(part.fields):
             body(record, field, plus(f, base, plus(f, times(f, k, f.b.i64(c)), f.b.i64(n))))
 
-    duals.each(f, product(f, where.sizes), one)
+    each(f, product(f, where.sizes), one)
 
 
 # ---------------------------------------------------------------- a Jacobian being made
@@ -209,7 +222,7 @@ def _array_columns(f: Frame, m: Making, which: int, part: Part, base: Value) -> 
                 _where(f, f.b.prim("lt", place, n), partial(_store_column, f, m, which, column, made))
 
         blocks = f.b.prim("idiv", plus(f, n, f.b.i64(WIDTH - 1)), f.b.i64(WIDTH))
-        duals.each(f, blocks, block)
+        each(f, blocks, block)
 
 
 def _shadow(f: Frame, memory: Value) -> Value:
@@ -223,7 +236,7 @@ def _set_unit(f: Frame, shadow: Value, record: Value, field: int) -> None:
 
 
 def _where(f: Frame, condition: Value, body: Callable[[], None]) -> None:
-    duals.unless(f, f.b.prim("not", condition), body)
+    unless(f, f.b.prim("not", condition), body)
 
 
 def _store_column(f: Frame, m: Making, which: int, column: Value, made: dict[int, Value]) -> None:
@@ -436,8 +449,84 @@ def hvp(f: Frame, args: list[Val]) -> Val | None:
         return Val(second.type, (f.b.prim("mul", second.leaf, f.number(v, second.type).leaf),))
     if not any(duals.carried(x.type)):
         return None
-    push = PushforwardCode(gradient_of(fn).type, (x.type,))
-    return _call_pushforward(f, fn_val(push, "pushforward", [("f", gradient_of(fn)), ("x1", x)]), [v], {}, f.span)
+    return push_once(f, gradient_of(fn), [x], [v], f.span)[1]
+
+
+# ---------------------------------------------------------------- for the interface to Python
+# Names with two underscores are no part of the language: the transforms of `workspace` are made of them.
+
+
+def shaped(f: Frame, matrix: Val, out: Val, x: Val) -> Val:
+    """A matrix of derivatives as an array whose sizes are those of the result, then those of the argument; a number
+    where both are numbers. Tuples count as vectors."""
+    g = geometry(f, matrix)
+    sizes = [*_sizes(f, out, g.sizes[0]), *_sizes(f, x, g.sizes[1])]
+    if not sizes:
+        return load_at(f, g, [f.b.i64(0), f.b.i64(0)])
+    return reshaped(g.item, g.mem, sizes)
+
+
+def _sizes(f: Frame, v: Val, count: Value) -> list[Value]:
+    if is_array(v.type):
+        return list(sizes_of(f, v))
+    return [] if isinstance(v.type, Prim) else [count]
+
+
+@builtin("__jacobian")
+def jacobian_arrays(f: Frame, args: list[Val]) -> Val | None:
+    if len(args) < 2 or not is_function(args[0]):
+        return None
+    xs = arguments(f, args[1:])
+    made = fill_jacobians(f, args[0], xs)
+    if isinstance(made, Val):
+        return made
+    matrices, value = made
+    return tuple_val([shaped(f, j, value, x) for j, x in zip(matrices, xs, strict=True)])
+
+
+@dataclass(frozen=True)
+class PartialCode:
+    """The key of a function of one argument, the one at `place`; it captures a function and its other arguments."""
+
+    place: int
+
+
+@caller(PartialCode)
+def _call_partial(f: Frame, fn: Val, args: list[Val], keywords: Keywords, span: Span) -> Val:
+    assert isinstance(fn.type, FnType) and isinstance(fn.type.key, PartialCode)
+    inner, *others = items_of(fn)
+    place = fn.type.key.place
+    return call_value(f, inner, [*others[:place], *args, *others[place:]], {}, span)
+
+
+@builtin("__hessian")
+def hessian_array(f: Frame, args: list[Val]) -> Val | None:
+    """(f, place from 0, arguments…): the Hessian with respect to one argument."""
+    if len(args) < 3 or not is_function(args[0]) or not isinstance(args[1].known, int):
+        return None
+    fn, place, xs = args[0], args[1].known, arguments(f, args[2:])
+    place += len(xs) if place < 0 else 0
+    if not 0 <= place < len(xs):
+        raise error("E0409", f"there is no argument number {place + 1}: the function is given {len(xs)}", f.span)
+    x, others = xs[place], [v for k, v in enumerate(xs) if k != place]
+    if others:
+        captured = [("f", fn), *((f"x{k}", v) for k, v in enumerate(others))]
+        fn = fn_val(PartialCode(place), fn.type.name if isinstance(fn.type, FnType) else "f", captured)
+    made = hessian(f, [fn, x])
+    if made is None or not is_array(made.type):
+        return made
+    return shaped(f, made, x, x)
+
+
+@builtin("__jvp")
+def value_and_tangent(f: Frame, args: list[Val]) -> Val | None:
+    """(f, (arguments…), (tangents…)): the value and its tangent."""
+    if len(args) != 3 or not all(isinstance(a.type, TupleType) for a in args[1:]):
+        return None
+    xs, tangents = arguments(f, items_of(args[1])), items_of(args[2])
+    if len(xs) != len(tangents):
+        raise error("E0301", f"{len(xs)} arguments have {len(xs)} tangents, not {len(tangents)}", f.span)
+    return tuple_val(push_once(f, args[0], xs, tangents, f.span))
 
 
 # ---------------------------------------------------------------- taylor

@@ -20,7 +20,7 @@ from dsl.analysis.influence import walk_cell
 from dsl.diagnostics import DslError, Span, error
 from dsl.ir.core import Rule, Value
 from dsl.lower.arrays import geometry, is_array, load_at, new_array, order_of, rank_of, store_at
-from dsl.lower.builtins import duals
+from dsl.lower.builtins import copies, duals
 from dsl.lower.builtins.derivatives import (
     all_duals,
     arguments,
@@ -43,6 +43,7 @@ from dsl.lower.calls import (
 from dsl.lower.declarations import GenericFunction, Method
 from dsl.lower.frame import Frame
 from dsl.lower.joins import adapt, join
+from dsl.lower.nests import choose, is_null, over
 from dsl.lower.scopes import FunctionScope
 from dsl.lower.sites import erase
 from dsl.lower.specialise import Spec
@@ -155,8 +156,8 @@ def make_reverse(f: Frame, what: str, spec: Spec, types: Sequence[LangType], giv
         copy = tuple(split_at(copied, (spec.result, *_kept_types(raw))))
         value, *kept = items_of(result)
         if any(copy[0]):
-            value = duals.own(frame, value)
-        parts = [duals.own(frame, v) if any(c) else v for v, c in zip(_unpacked(kept), copy[1:], strict=True)]
+            value = copies.own(frame, value)
+        parts = [copies.own(frame, v) if any(c) else v for v, c in zip(_unpacked(kept), copy[1:], strict=True)]
         shapes = [leaf for v in (*vals[given.inactive :], value) for leaf in duals.shape_of(frame, _still(frame, v))]
         return tuple_val([value, *parts, Val(TupleType(shape_types), tuple(shapes))])
 
@@ -178,13 +179,13 @@ def make_reverse(f: Frame, what: str, spec: Spec, types: Sequence[LangType], giv
         return _scatter(frame, wrt, shape, rest[len(seeds) :], cotangents, given)
 
     params = [*kept_types, TupleType(shape_types), *seeds, *shadows]
-    back = helper(f, f"{what}.back", given.key, params, given.name, span, pull)
+    back = helper(f, f"{what}.back", (*given.key, tuple(types)), params, given.name, span, pull)
     return made.name, back.name
 
 
 def _still(f: Frame, v: Val) -> Val:
     """A value whose shape can be kept: where the shape is the value itself, a copy."""
-    return duals.own(f, v) if duals.nested(v.type) else v
+    return copies.own(f, v) if duals.nested(v.type) else v
 
 
 def _kept(raw: Spec) -> LangType:
@@ -206,7 +207,7 @@ def _packed(t: LangType, parts: Sequence[Val]) -> Val:
     """What a pullback keeps, put together again. (Copies of strided arrays are of another type.)"""
     if not isinstance(t, FnType | TupleType):
         return parts[0]
-    return Val(duals.with_parts(t, [p.type for p in parts]), tuple(flat(parts)))
+    return Val(copies.with_parts(t, [p.type for p in parts]), tuple(flat(parts)))
 
 
 def _copied(f: Frame, raw: Spec) -> list[bool]:
@@ -280,7 +281,7 @@ def conform(f: Frame, v: Val, t: LangType, name: str, span: Span) -> Val:
         source = geometry(f, v)
         made = new_array(f, t.item, source.sizes, order_of(t))  # type: ignore[union-attr]
         to = geometry(f, made)
-        duals.over(f, source.sizes, lambda at: store_at(
+        over(f, source.sizes, lambda at: store_at(
             f, to, at, conform(f, load_at(f, source, at), to.item, name, span)))  # fmt: skip
         if made.type == t:
             return made
@@ -299,10 +300,10 @@ def owning(f: Frame, what: str, key: tuple[object, ...], types: Sequence[LangTyp
     raw = helper(f, f"{what}.plain", key, types, name, span, body)
     if raw.result == BOTTOM or not has_memory([raw.result]):
         return raw
-    strided = duals.own_type(raw.result) != raw.result
+    strided = copies.own_type(raw.result) != raw.result
     if raw.low is None and not (strided or shared_cells(f, raw) or _met_twice(f, raw, len(raw.fn.results))):
         return raw
-    return helper(f, what, key, types, name, span, lambda frame, vals: duals.own(
+    return helper(f, what, key, types, name, span, lambda frame, vals: copies.own(
         frame, call_spec(frame, raw, flat(vals), span)))  # fmt: skip
 
 
@@ -338,7 +339,7 @@ def call_ruled(f: Frame, fn: GenericFunction, args: list[Val], span: Span) -> Va
 def contiguous(f: Frame, v: Val) -> Val:
     """A value without strided arrays: rules are made for contiguous ones only, since a pullback had to copy a view
     in any case."""
-    return v if duals.own_type(v.type) == v.type else duals.own(f, v)
+    return v if copies.own_type(v.type) == v.type else copies.own(f, v)
 
 
 def has_rule(f: Frame, spec: Spec) -> bool:
@@ -446,7 +447,7 @@ def _make_pushforward(
     def push(frame: Frame, vals: list[Val]) -> Val:
         value, dual = items_of(call_spec(frame, raw, flat(vals), span))
         if has_memory([spec.result]):
-            value = duals.own(frame, value)
+            value = copies.own(frame, value)
         about = duals.Given(f"the tangent in the frule of {fn.name}", method.span, "E0505", "E0505")
         return tuple_val([value, loose(all_duals(frame, value.type, tangent_of(frame, value, dual, about)))])
 
@@ -477,7 +478,7 @@ def hook(f: Frame, args: list[Val]) -> Val | None:
             return [call_value(frame, kept, [cotangent], {}, span)]
 
         def keep(frame: Frame, vals: list[Val]) -> tuple[Val, Val]:
-            return duals.own(frame, vals[1]), vals[0]
+            return copies.own(frame, vals[1]), vals[0]
 
         given = Given("hook", (), span, keep, pull, inactive=1, shared=True)
         forward, reverse = make_reverse(f, "hook", spec, types, given)
@@ -563,7 +564,7 @@ def _present(f: Frame, m: Value, dual: Value) -> Value:
     if not is_ref(dual.type):
         return dual
     zeros = lambda: f.b.op("shadow", (m,), (dual.type,)).result  # noqa: E731
-    return duals.choose(f, duals.is_null(f, dual), dual.type, zeros, lambda: dual)
+    return choose(f, is_null(f, dual), dual.type, zeros, lambda: dual)
 
 
 def _pulled(f: Frame, spec: Spec, vals: Sequence[Val], cotangent: Val, span: Span) -> list[Val]:
