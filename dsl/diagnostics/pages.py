@@ -622,7 +622,8 @@ PAGES: dict[str, Page] = {
     "E0503": _page(
         """
             Forward mode uses a rule given by a pullback by transposing it, which needs a pullback that is linear in
-            the cotangent. One that clips it, as a hook may, is not: give an `frule`, or use reverse mode.
+            the cotangent. One that clips it, as a hook may, is not: give an `frule`, or use reverse mode. Reverse mode
+            of a function of arrays in turn needs more than an `frule`: give an `rrule` as well.
         """,
         """
             m = dsl.loads("f(x) = hook(c -> clamp(c, -1.0, 1.0), x^2)", mode="forward")
@@ -647,7 +648,8 @@ PAGES: dict[str, Page] = {
     "E0505": _page(
         """
             A derivative rule of the user gives something else than it should: `@adjoint f(x, y) = value, v̄ -> (x̄, ȳ)`
-            has one cotangent an argument (`nothing` is zero).
+            has one cotangent an argument (`nothing` is zero), of an array one of the same size. A function with a
+            rule changes none of its arguments.
         """,
         """
             g(x, y) = x*y
