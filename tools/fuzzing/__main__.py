@@ -219,6 +219,7 @@ def save(campaign: Campaign, folder: Path, reduction: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/fuzz", description="Random programs, run in every way, must agree.")
     parser.add_argument("--ssa", action="store_true", help="programs in SSA form instead of text")
+    parser.add_argument("--arrays", action="store_true", help="programs that work with arrays")
     parser.add_argument("--programs", type=int, default=200, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="S")
     parser.add_argument("--time", type=float, default=float("inf"), metavar="SECONDS", help="stop after this time")
@@ -229,7 +230,8 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("fuzz-findings"), help="where findings are saved")
     parser.add_argument("--show", type=int, metavar="NUMBER", help="print a program of this seed, and no more")
     args = parser.parse_args()
-    campaign = Campaign("ssa" if args.ssa else "text", args.seed, args.programs, args.time, args.patience)
+    subject = "ssa" if args.ssa else "arrays" if args.arrays else "text"
+    campaign = Campaign(subject, args.seed, args.programs, args.time, args.patience)
     if args.show is not None:
         print(whole_text(campaign, args.show))
         return 0

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Protocol
 
 from dsl.ir.text import parse_program, print_program
-from fuzzing import check, generate, reduce, ssa_check, ssa_generate, ssa_reduce
+from fuzzing import check, generate, generate_arrays, reduce, ssa_check, ssa_generate, ssa_reduce
 from fuzzing.agree import Failure
 from fuzzing.tree import Node
 
@@ -51,6 +51,13 @@ class Text:
         return Node("stmt", text.replace("{", "{{").replace("}", "}}"))
 
 
+class Arrays(Text):
+    """The same with arrays in them."""
+
+    def make(self, seed: int, number: int) -> Node:
+        return generate_arrays.program(Random(f"{seed}/{number}"))
+
+
 class Ssa:
     """Programs in SSA form: passes, differentiation, interpreter and native code."""
 
@@ -72,4 +79,4 @@ class Ssa:
         return parse_program(text)
 
 
-SUBJECTS: dict[str, Subject] = {"text": Text(), "ssa": Ssa()}
+SUBJECTS: dict[str, Subject] = {"text": Text(), "arrays": Arrays(), "ssa": Ssa()}
