@@ -18,6 +18,7 @@ from dsl.lower.convert import convert_value
 from dsl.lower.declarations import GenericFunction, Method, Namespace, Parameter, make_method
 from dsl.lower.frame import Frame, Slot
 from dsl.lower.joins import adapt
+from dsl.lower.library import stdlib_sources
 from dsl.lower.lowering import assign_target, body_value
 from dsl.lower.patterns import ANY, Abstract, TypeVarP, matches, narrower, widen_literal
 from dsl.lower.scopes import FunctionScope, Var
@@ -219,13 +220,14 @@ def _split_optional(f: Frame, fn: GenericFunction, args: list[Val], keywords: Ke
 
 def no_method(fn: GenericFunction, args: Sequence[Val], span: Span) -> Exception:
     shown = ", ".join(show_type(a.type) for a in args)
-    notes = tuple((f"candidate: {m.signature}", m.span) for m in fn.methods[:4])
+    own = [m for m in fn.methods if fn.builtin is None or m.span.source not in stdlib_sources()]
+    notes = tuple((f"candidate: {m.signature}", m.span) for m in own[:4])
     hint = ""
     kinds = [a.type for a in args]
     if fn.name in ("+", "-") and any(map(is_array, kinds)) and any(map(is_number, kinds)):
         hint = f"`.{fn.name}` adds a number to each element" if fn.name == "+" else "`.-` works on each element"
-    elif fn.methods and all(len(m.params) != len(args) and not m.variadic for m in fn.methods):
-        n = len(fn.methods[0].params)
+    elif own and all(len(m.params) != len(args) and not m.variadic for m in own):
+        n = len(own[0].params)
         hint = f"{fn.name} takes {n} argument{'s' if n != 1 else ''}"
     elif any(isinstance(t, FnType) for t in kinds) and fn.name in ("+", "-", "*", "/", "^"):
         hint = "an argument is a function: call it first"

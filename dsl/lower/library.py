@@ -17,7 +17,7 @@ from dsl.diagnostics import Source
 _QUOTED = re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"""|^"(?:[^"\\\n]|\\.)*"|#=.*?=#', re.MULTILINE | re.DOTALL)
 _DEFINITION = re.compile(
     r"^(?:function\s+|mutable\s+struct\s+|struct\s+|abstract\s+type\s+|const\s+|(?=\S+?\())"
-    r"(?!@)(?:Base\.)?(==|[^\s({=,;]+)",
+    r"(?!@)(?:Base\.)?([=!<>]=|[^\s({=,;]+)",
     re.MULTILINE,
 )
 

@@ -15,7 +15,7 @@ from dsl.lower.suggest import did_you_mean
 from dsl.lower.values import UNIT, Val, fn_val, type_val
 from dsl.lower.widening import widen_scalars
 from dsl.syntax import ast
-from dsl.types import BOOLEAN, F32, F64, FLOAT32, FLOAT64, I64, Irrational, Scalar, leaves
+from dsl.types import BOOLEAN, F32, F64, FLOAT32, FLOAT64, I64, Irrational, IterType, Scalar, leaves
 
 _FLOAT_CONSTANTS = {"Inf": math.inf, "NaN": math.nan, "Inf64": math.inf, "NaN64": math.nan}
 _FLOAT32_CONSTANTS = {"Inf32": math.inf, "NaN32": math.nan}
@@ -27,7 +27,8 @@ _GENERIC_TYPES: dict[str, Pattern] = {
     "Ref": GenericP("Ref"),
     "Dict": GenericP("Dict"),
 }
-CONSTANTS = ("π", "pi", "ℯ", "im", "nothing", *_FLOAT_CONSTANTS, *_FLOAT32_CONSTANTS)
+UNDEF = IterType("undef", ())  # the type of `undef`, as in `Vector{Float64}(undef, n)`
+CONSTANTS = ("π", "pi", "ℯ", "im", "nothing", "undef", *_FLOAT_CONSTANTS, *_FLOAT32_CONSTANTS)
 
 
 @handles(ast.Name)
@@ -97,6 +98,8 @@ def _constant(f: Frame, name: str) -> Val:
         declared = f.unit.session.base.type("Complex")
         assert isinstance(declared, StructDecl)
         return Val(declared.instantiate((BOOLEAN,)), (f.b.bool(False), f.b.bool(True)))
+    if name == "undef":
+        return Val(UNDEF)
     if name in _FLOAT_CONSTANTS:
         return Val(FLOAT64, (f.b.const(_FLOAT_CONSTANTS[name], F64),))
     if name in _FLOAT32_CONSTANTS:

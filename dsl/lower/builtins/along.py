@@ -34,7 +34,7 @@ from dsl.lower.convert import convert_value
 from dsl.lower.frame import Frame, Slot
 from dsl.lower.loops import Plan, count_up
 from dsl.lower.values import UNIT, Val, items_of, show_type
-from dsl.types import BOOLEAN, BOTTOM, INT64, AdjointType, LangType, RangeType, TupleType
+from dsl.types import BOOLEAN, BOTTOM, INT64, AdjointType, FnType, LangType, RangeType, TupleType
 
 Fn = Callable[[Val], Val]
 Combine = Callable[[Val, Val], Val]
@@ -251,6 +251,22 @@ def _fold_with_dims(name: str, mapped: bool) -> None:
         fn = (lambda x: call_value(f, args[0], [x], {}, span)) if mapped else _same
         op = args[1] if mapped else args[0]
         return reduce_dims(f, args[-1], dims, fn, lambda a, b: call_value(f, op, [a, b], {}, span), lambda _: init)
+
+
+_JOINS = {"vcat": "__rows", "hcat": "__columns"}
+
+
+@extend("reduce", "foldl")
+def lower_join(f: Frame, args: list[Val]) -> Val | None:
+    """`reduce(vcat, arrays)` and `reduce(hcat, arrays)` in one go."""
+    if len(args) != 2 or not isinstance(args[0].type, FnType) or args[0].type.name not in _JOINS:
+        return None
+    builtin_one = f.namespace.builtins(args[0].type.name)
+    if args[0].type.key is not builtin_one or not is_array(args[1].type) or not is_array(geometry(f, args[1]).item):
+        return None
+    n = call_name(f, "length", args[1:]).leaf
+    f.check(f.b.prim("gt", n, f.b.i64(0)), "E0409", "a reduction of something empty")
+    return call_name(f, _JOINS[args[0].type.name], args[1:])
 
 
 _fold_with_dims("reduce", False)

@@ -22,6 +22,7 @@ from dsl.lower.arrays import (
     order_of,
     plus,
     product,
+    rank_of,
     record_at,
     sizes_of,
     store_at,
@@ -29,13 +30,15 @@ from dsl.lower.arrays import (
 from dsl.lower.broadcast import Lazy, operand
 from dsl.lower.builtins.arrays import common_item
 from dsl.lower.builtins.indexing import WHOLE, each_record, element_for, nest, unaliased
+from dsl.lower.builtins.iteration import map_indexed
 from dsl.lower.builtins.memory import append, collected, length_of
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import call_name
 from dsl.lower.convert import convert_value
 from dsl.lower.frame import Frame
 from dsl.lower.joins import adapt
-from dsl.lower.patterns import GenericP, widen_literal
+from dsl.lower.names import UNDEF
+from dsl.lower.patterns import widen_literal
 from dsl.lower.values import Val, flatten, is_number, items_of, show_type, type_val
 from dsl.ops import known
 from dsl.types import (
@@ -198,19 +201,28 @@ def lower_similar(f: Frame, args: list[Val]) -> Val | None:
     return None if wanted is None else blank_array(f, item, wanted, order)
 
 
-@builtin("__undefined", forms=("Array{T}(undef, sizes…)",))
-def lower_undefined(f: Frame, args: list[Val]) -> Val | None:
-    """`Vector{T}(undef, n)`, `Matrix{T}(undef, m, n)`, `Array{T, N}(undef, sizes…)`: zeros."""
-    (kind, *rest) = args
+@builtin("__array", forms=("Array{T}(undef, sizes…)", "Array{T}(A)"))
+def lower_array(f: Frame, args: list[Val]) -> Val | None:
+    """`Vector{T}(undef, n)`, `Matrix{T}(undef, m, n)`, `Array{T, N}(undef, sizes…)`: zeros.
+    `Vector{T}(v)`, `Matrix(A)`: a copy, whose elements are converted."""
+    kind, *rest = args
     assert isinstance(kind.type, TypeValue)
-    p, sizes = kind.type.type, shape_of(f, rest)
-    if sizes is None:
+    p: object = kind.type.type
+    name, params = ("Vector", (p.item,)) if isinstance(p, VectorType) else (p.name, p.params)  # type: ignore[attr-defined]
+    item = concrete(params[0]) if params else None
+    rank = {"Vector": 1, "Matrix": 2, "Array": None}.get(name, int(name[5:]) if name[5:].isdigit() else None)
+    if rest and rest[0].type == UNDEF:
+        sizes = shape_of(f, rest[1:])
+        if item is None or sizes is None or rank not in (None, len(sizes)):
+            return None
+        return blank_array(f, item, sizes)
+    a = as_array(f, rest[0]) if len(rest) == 1 else None
+    if a is None or rank not in (None, rank_of(a.type)):
         return None
-    item = concrete(p.params[0]) if isinstance(p, GenericP) and p.params else getattr(p, "item", None)
-    rank = 1 if isinstance(p, VectorType) else p.rank if isinstance(p, ArrayType) else len(sizes)
-    if item is None or rank != len(sizes):
-        return None
-    return blank_array(f, item, sizes)
+    if item is None or item == item_of(f, a.type):
+        return lower_copy(f, [a])
+    wanted = item
+    return map_indexed(f, lambda row: convert_value(f, row[0], wanted, f.span), [a])
 
 
 # ---------------------------------------------------------------- other shapes of the same elements

@@ -268,8 +268,10 @@ def lower_construct(f: Frame, args: list[Val]) -> Val | None:
         case GenericP(name="Ref") | RefType():
             item = concrete(p.params[0]) if isinstance(p, GenericP) and p.params else getattr(p, "item", None)
             return new_ref(f, item, rest[0] if rest else None) if len(rest) <= 1 else None
-        case GenericP(name="Vector") | VectorType():
-            return new_vector(f, getattr(p, "item", None)) if not rest else None
+        case GenericP(name="Vector") | VectorType() if not rest:
+            return new_vector(f, getattr(p, "item", None))
+        case GenericP() | VectorType() if isinstance(p, VectorType) or p.name.startswith(("Vector", "Matrix", "Array")):
+            return call_name(f, "__array", args)
         case GenericP(name="Dict"):
             return dict_of(f, rest, None)
         case DictType():
