@@ -515,8 +515,6 @@ class Flow:
 class Influence:
     """The influence inside and between the functions of a program (as it is now: make a new one after changes)."""
 
-    flow_class: type[Flow] = Flow
-
     def __init__(self, program: Program) -> None:
         self.program = program
         self._flows: dict[str, Flow] = {}
@@ -549,7 +547,7 @@ class Influence:
         group = self._group(name)
         self._active += group
         for member in group:
-            self._flows[member] = self.flow_class(self, self.program.functions[member])
+            self._flows[member] = Flow(self, self.program.functions[member])
         grew = len(group) > 1 or name in self._callees(name)
         while grew:
             grew = False

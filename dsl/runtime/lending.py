@@ -14,19 +14,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dsl.analysis.influence import Cell, Flow, Influence, Path
+from dsl.analysis.writes import Path, written_paths
 from dsl.diagnostics import error
 from dsl.interp import Memory
-from dsl.ir.core import Op, Program
+from dsl.ir.core import Program
 from dsl.runtime.buffers import Flat, Lent
-from dsl.types import LeafType, Mem, is_ref
+from dsl.types import LeafType, Mem
 
 MOST_WORK = 100_000  # steps to find out whether two strided arrays overlap
 
 
 @dataclass(frozen=True)
 class Access:
-    """Paths as those of `analysis.influence`: `(k,)` is the memory of parameter k, `(k, f)` that of field f of its
+    """Paths as those of `analysis.writes`: `(k,)` is the memory of parameter k, `(k, f)` that of field f of its
     records."""
 
     changed: frozenset[Path]
@@ -35,48 +35,7 @@ class Access:
     @staticmethod
     def of(lowered: Program, final: Program, name: str) -> Access:
         """The access of a function, given as it was lowered and as it is run."""
-        changed = _written(_WithoutDerivatives(lowered).flow(name))
-        return Access(changed, _written(Influence(final).flow(name)))
-
-
-def _written(flow: Flow) -> frozenset[Path]:
-    """The paths from the parameters to memory that may be written."""
-    found: set[Path] = set()
-
-    def visit(path: Path, type: LeafType, cell: Cell) -> None:
-        if not isinstance(type, Mem):
-            return
-        if cell.find().written:
-            found.add(path)
-        for f, t in enumerate(type.fields):
-            child = cell.find().children.get(f)
-            if child is not None:
-                visit((*path, f), t, child)
-
-    for k, p in enumerate(flow.fn.params):
-        if is_ref(p.type):
-            visit((k,), p.type, flow.cell(p))
-    return frozenset(found)
-
-
-class _PrimalFlow(Flow):
-    """A flow in which derivatives write nothing that they are given: they leave their arguments as they were."""
-
-    def _derive(self, op: Op, stack: list[Op]) -> None:
-        """What comes out may be what went in: primal results primal arguments, shadows shadows."""
-        fn = self.owner.program.functions[op.attrs["fn"]]
-        first_shadow, first_tangent = len(fn.params), len(fn.results)
-        for k, r in enumerate(op.results):
-            of = op.args[:first_shadow] if k < first_tangent else op.args[first_shadow:]
-            for a in of:
-                if is_ref(r.type) and a.type == r.type:
-                    self._unify(self.cell(a), self.cell(r))
-
-    _op_jvp = _op_vjp = _op_vjp_fwd = _op_vjp_rev = _derive
-
-
-class _WithoutDerivatives(Influence):
-    flow_class = _PrimalFlow
+        return Access(written_paths(lowered, name), written_paths(final, name))
 
 
 # ---------------------------------------------------------------- before and after a call
