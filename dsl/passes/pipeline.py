@@ -25,6 +25,7 @@ from dsl.passes.promote import promote
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
+from dsl.passes.unroll import unroll
 
 Stage: TypeAlias = Literal["before-ad", "after-ad"]
 Trace: TypeAlias = Callable[[str, Program], None]
@@ -46,6 +47,7 @@ def optimise(
         run.changed = False
         run.whole("inline", inline(program, roots, rules=final))
         run.whole("reachable", reachable(program, roots))
+        run.each("unroll", unroll)
         run.each("promote", promote)
         run.each("fold", fold)
         run.each("flatten", flatten)

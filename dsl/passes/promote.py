@@ -1,4 +1,4 @@
-"""Memory to values: a box that stays in its function becomes SSA values."""
+"""Memory to values: a box, or a small array of known size, that stays in its function becomes SSA values."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import TypeAlias
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder, known
 from dsl.passes.common import substitute
+from dsl.passes.unroll import MOST_RECORDS
 from dsl.types import LeafType, Mem
 
-Field: TypeAlias = tuple[Value, int]  # a box, and the place in its record
+Field: TypeAlias = tuple[Value, int]  # a box, and the place among the fields of all its records
 Types: TypeAlias = dict[Field, LeafType]
 
-# Ops that a box may be the memory of, if the index is 0.
+# Ops that a box may be the memory of, if the index is a constant.
 _ACCESS = frozenset({"load", "store", "acc"})
 
 
 def promote(fn: Function) -> bool:
-    """Turn each `new` of one record, whose reference is only loaded from and stored to here, into values that `if`s
-    yield and loops carry. Exact in value and derivative; what is carried in vain is left for `dce`."""
+    """Turn each `new` of one record, or a few, whose reference is only loaded from and stored to here, at places that
+    are known, into values that `if`s yield and loops carry. Exact in value and derivative; what is carried in vain is
+    left for `dce`."""
     boxes = _boxes(fn.body)
     if not boxes:
         return False
@@ -29,22 +31,28 @@ def promote(fn: Function) -> bool:
     return True
 
 
-def _boxes(body: Region) -> set[Value]:
-    """The memories of length one whose reference does not escape."""
-    made: set[Value] = set()
+def _boxes(body: Region) -> dict[Value, int]:
+    """The memories of a known length whose reference does not escape, and where every index is known."""
+    made: dict[Value, int] = {}
     uses: Counter[Value] = Counter()
     harmless: Counter[Value] = Counter()
     for op in body.walk():
         uses.update(op.args)
-        if op.name == "new" and known(op.args[0]) == 1:
-            made.add(op.result)
-        elif op.name == "len" or (op.name in _ACCESS and known(op.args[1]) == 0):
+        if op.name == "new" and 1 <= _constant(op.args[0]) <= MOST_RECORDS:
+            made[op.result] = _constant(op.args[0])
+        elif op.name == "len" or (op.name in _ACCESS and 0 <= _constant(op.args[1]) < made.get(op.args[0], 0)):
             harmless[op.args[0]] += 1
-    return {box for box in made if uses[box] == harmless[box]}
+    return {box: size for box, size in made.items() if uses[box] == harmless[box]}
+
+
+def _constant(index: Value) -> int:
+    """A constant integer; -1 for what is none."""
+    value = known(index)
+    return value if isinstance(value, int) else -1
 
 
 class _Promoter:
-    def __init__(self, boxes: set[Value]) -> None:
+    def __init__(self, boxes: dict[Value, int]) -> None:
         self.boxes = boxes
         self.changes: dict[Op, Types] = {}  # op with regions → the fields stored to inside
         self.current: dict[Field, Value] = {}
@@ -92,14 +100,14 @@ class _Promoter:
         """Do what an op does to a box. False where it has to do with none."""
         if op.name == "new" and op.result in self.boxes:
             assert isinstance(op.result.type, Mem)
-            for place, type in enumerate(op.result.type.fields):
+            for place, type in enumerate(op.result.type.fields * self.boxes[op.result]):
                 self.current[op.result, place] = b.zero(type)
             return True
         if not op.args or op.args[0] not in self.boxes:
             return False
         match op.name:
             case "len":
-                self.mapping[op.result] = b.i64(1)
+                self.mapping[op.result] = b.i64(self.boxes[op.args[0]])
             case "load":
                 self.mapping.update(zip(op.results, self.now(_fields(op, len(op.results))), strict=True))
             case "store":
@@ -142,5 +150,8 @@ class _Promoter:
 
 
 def _fields(op: Op, count: int) -> list[Field]:
-    first = op.attrs.get("first", 0)
+    """The fields that an access means."""
+    box, index = op.args[:2]
+    assert isinstance(box.type, Mem)
+    first = len(box.type.fields) * _constant(index) + op.attrs.get("first", 0)
     return [(op.args[0], place) for place in range(first, first + count)]

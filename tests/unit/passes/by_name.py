@@ -19,6 +19,7 @@ from dsl.passes.promote import promote
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
+from dsl.passes.unroll import unroll
 
 
 def each(transform: Callable[[Function], bool]) -> Callable[[Program], object]:
@@ -33,6 +34,7 @@ def dead_code(program: Program) -> None:
 PASSES: dict[str, Callable[[Program], object]] = {
     "inline": lambda p: inline(p, ["main"]),
     "reachable": lambda p: reachable(p, ["main"]),
+    "unroll": each(unroll),
     "promote": each(promote),
     "fold": each(fold),
     "flatten": each(flatten),
