@@ -35,7 +35,8 @@ PROGRAMS = {
     ),
     "fresh memory": ("%r: mem<f64> = new %zero\n  push %r, %one", set()),
     "fresh records": (
-        "%n: mem<mem<f64>> = new %zero\n  push %n, %b\n  %r: mem<f64> = load %n[%zero]\n  store %r[%zero], %one", {(1,)},
+        "%n: mem<mem<f64>> = new %zero\n  push %n, %b\n  %r: mem<f64> = load %n[%zero]\n  store %r[%zero], %one",
+        {(1,)},
     ),
     "packed": ("%o: obj = pack %one, %b\n  %x: f64, %r: mem<f64> = unpack %o\n  store %r[%zero], %one", {(1,)}),
     "either": (
