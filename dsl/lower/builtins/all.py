@@ -9,12 +9,14 @@ from dsl.lower.builtins import (
     derivatives,
     dicts,
     elementwise,
+    factorisations,
     functions,
     indexing,
     iteration,
     jacobians,
     kernels,
     later,
+    linalg,
     memory,
     numbers,
     records,
@@ -24,5 +26,6 @@ from dsl.lower.builtins import (
 
 TABLES = (
     broadcast, expressions, loops, names, statements, arrays, along, compare, construct, derivatives, dicts,
-    elementwise, functions, indexing, iteration, jacobians, kernels, later, memory, numbers, records, rules, text,
+    elementwise, factorisations, functions, indexing, iteration, jacobians, kernels, later, linalg, memory, numbers,
+    records, rules, text,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Names of the language whose time has not come: arrays, linear algebra, rational numbers. Calling one says so."""
+"""Names of the language whose time has not come: rational numbers. Calling one says so."""
 
 from __future__ import annotations
 
@@ -10,11 +10,6 @@ from dsl.lower.builtins.registry import builtin
 from dsl.lower.frame import Frame
 from dsl.lower.values import Val
 
-_ARRAYS = (
-    "dot", "norm",
-    "normalize", "transpose", "det", "logdet", "tr", "diag", "cholesky", "lu", "qr", "svd", "eigen", "kron",
-    "batched_mul", "⋅",
-)  # fmt: skip
 _RATIONAL = ("//", "numerator", "denominator")
 
 
@@ -25,7 +20,5 @@ def _later(name: str, what: str) -> Callable[[Frame, list[Val]], NoReturn]:
     return lower
 
 
-for _name in _ARRAYS:
-    builtin(_name)(_later(_name, "arrays"))
 for _name in _RATIONAL:
     builtin(_name)(_later(_name, "rational numbers"))
