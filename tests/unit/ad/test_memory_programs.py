@@ -1,5 +1,6 @@
-"""Gradients of programs that write what they have read: each beside its twin in Python, whose gradient is taken by complex
-steps (no rule of differentiation, no difference is involved). Reverse mode in both plans, forward mode, pullbacks late.
+"""Gradients of programs that write what they have read: each beside its twin in Python, whose gradient is taken by
+complex steps (no rule of differentiation, no difference is involved). Reverse mode in both plans, forward mode, second
+order.
 """
 
 from __future__ import annotations
