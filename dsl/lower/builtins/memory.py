@@ -83,6 +83,15 @@ def append(f: Frame, v: Val, value: Val) -> None:
         f.b.op("push", (v.leaf, *value.leaves))
 
 
+@builtin("__must_grow")
+def lower_must_grow(f: Frame, args: list[Val]) -> Val | None:
+    """An error where a vector cannot change its length."""
+    if len(args) != 1 or not isinstance(args[0].type, VectorType):
+        return None
+    must_grow(f, args[0])
+    return args[0]
+
+
 @builtin("empty_vector")
 def lower_empty_vector(f: Frame, args: list[Val]) -> Val:
     """`[]`, `T[]`: of an abstract T the elements decide."""
