@@ -11,6 +11,7 @@ import pytest
 from memory_ir import memory_program
 from test_random_programs import ARGUMENTS, bits, meaning
 
+import dsl
 from dsl.diagnostics import DslError
 from dsl.ir.core import Program
 from dsl.ir.text import parse_program
@@ -129,6 +130,32 @@ def test_memory_does_not_grow(text: str, size: int, n: int) -> None:
     result = unit.call([1.0, n])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
     assert result == [float(n + 1) if text == TEMPORARY else float(n)]
+
+
+LANGUAGE = """
+function step(u, h)
+  k = [-a for a in u]
+  v = [u[i] + h * k[i] for i in 1:length(u)]
+  l = [-a for a in v]
+  return [u[i] + h / 2 * (k[i] + l[i]) for i in 1:length(u)]
+end
+function steps(u, n)
+  for i in 1:n
+    u = step(u, 0.0)
+  end
+  return u
+end
+"""
+
+
+def test_arrays_that_a_step_makes_and_a_loop_carries() -> None:
+    """Five arrays of 800 bytes in each of 2^18 iterations: a gigabyte, if nothing is used again."""
+    module = dsl.loads(LANGUAGE)
+    start = [float(k) for k in range(100)]
+    module.steps(start, 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert list(module.steps(start, 1 << 18)) == start
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
 
 
 def test_a_failure_leaves_no_region_open() -> None:
