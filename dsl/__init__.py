@@ -13,31 +13,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsl.api import Module as Module
-    from dsl.api import check_grads as check_grads
+    from dsl.api import derivative as derivative
     from dsl.api import grad as grad
     from dsl.api import gradient as gradient
     from dsl.api import hessian as hessian
     from dsl.api import hvp as hvp
     from dsl.api import jacfwd as jacfwd
+    from dsl.api import jacobian as jacobian
     from dsl.api import jacrev as jacrev
     from dsl.api import jvp as jvp
     from dsl.api import load as load
     from dsl.api import loads as loads
+    from dsl.api import pushforward as pushforward
+    from dsl.api import taylor as taylor
     from dsl.api import value_and_grad as value_and_grad
     from dsl.api import vjp as vjp
+    from dsl.check import check_grads as check_grads
     from dsl.diagnostics import DslError as DslError
     from dsl.diagnostics import DslErrors as DslErrors
     from dsl.diagnostics import PerformanceWarning as PerformanceWarning
     from dsl.runtime.convert import Record as Record
     from dsl.runtime.convert import String as String
+    from dsl.sparse import sparse_hessian as sparse_hessian
+    from dsl.sparse import sparse_jacobian as sparse_jacobian
     from dsl.workspace import Function as Function
 
 __version__ = "0.1.0"
 
 _HOMES: dict[str, str] = {
     **dict.fromkeys(("load", "loads", "Module"), "dsl.api"),
-    **dict.fromkeys(("gradient", "jvp", "vjp", "hvp", "check_grads"), "dsl.api"),
-    **dict.fromkeys(("grad", "value_and_grad", "hessian", "jacfwd", "jacrev"), "dsl.api"),
+    **dict.fromkeys(("gradient", "jvp", "vjp", "hvp", "pushforward", "derivative", "taylor"), "dsl.api"),
+    **dict.fromkeys(("grad", "value_and_grad", "jacobian", "jacfwd", "jacrev", "hessian"), "dsl.api"),
+    "check_grads": "dsl.check",
+    **dict.fromkeys(("sparse_jacobian", "sparse_hessian"), "dsl.sparse"),
     **dict.fromkeys(("DslError", "DslErrors", "PerformanceWarning"), "dsl.diagnostics"),
     **dict.fromkeys(("Record", "String"), "dsl.runtime.convert"),
     "Function": "dsl.workspace",

@@ -15,11 +15,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dsl.diagnostics import Source, error
+from dsl.diagnostics import Source
 from dsl.driver import Mode, Options
 from dsl.syntax.files import read_source
-from dsl.trees import central_differences, is_array, numbers, with_zeros
-from dsl.workspace import Argnums, Code, Function, Workspace
+from dsl.trees import with_zeros
+from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled
 
 
 class Module:
@@ -123,88 +123,82 @@ def _write(text: str) -> None:
 # ---------------------------------------------------------------- derivatives
 
 
-def _function(fn: object) -> Function:
-    if isinstance(fn, Function):
-        return fn
-    raise error(
-        "E0602",
-        f"{getattr(fn, '__name__', fn)!r} is no function of a dfl module",
-        hint="derivatives are those of functions written in the language: m = dsl.loads(…), then m.f",
-    )
-
-
 def gradient(fn: Function, *args: Any, zeros: bool = False, mode: Mode | None = None) -> tuple[Any, ...]:
     """The gradient of a real function: a tuple, one entry an argument. None stands where nothing can influence the
     result; with `zeros`, zeros of the argument's shape."""
-    f = _function(fn)
+    f = as_function(fn)
     entries: tuple[Any, ...] = f.workspace.builtin("gradient", (f, *args), mode or f.mode)
     return tuple(with_zeros(e, a) for e, a in zip(entries, args, strict=True)) if zeros else entries
 
 
 def grad(fn: Function, argnums: Argnums = 0, *, mode: Mode | None = None) -> Function:
     """The gradient with respect to one argument (or a tuple of several), as a function."""
-    return _function(fn).transformed("grad", argnums, mode)
+    return as_function(fn).transformed("grad", argnums, mode)
 
 
 def value_and_grad(fn: Function, argnums: Argnums = 0, *, mode: Mode | None = None) -> Function:
     """The value and the gradient, as a function that gives the pair."""
-    return _function(fn).transformed("value_and_grad", argnums, mode)
+    return as_function(fn).transformed("value_and_grad", argnums, mode)
 
 
-def jacfwd(fn: Function) -> Function:
-    """The derivative of a function of one number, by forward mode."""
-    return _function(fn).transformed("derivative", mode="forward")
+def jacobian(fn: Function, argnums: Argnums = 0, *, mode: Mode | None = None) -> Function:
+    """The Jacobian with respect to one argument (or a tuple of several), as a function: an array whose shape is that of
+    the result, then that of the argument. The cheaper mode is taken where `mode` does not say."""
+    return as_function(fn).transformed("jacobian", argnums, mode)
 
 
-def jacrev(fn: Function) -> Function:
-    """The derivative of a function of one number, by reverse mode."""
-    return _function(fn).transformed("derivative", mode="reverse")
+def jacfwd(fn: Function, argnums: Argnums = 0) -> Function:
+    """The Jacobian by forward mode."""
+    return jacobian(fn, argnums, mode="forward")
 
 
-def hessian(fn: Function, *, mode: Mode | None = None) -> Function:
-    """The second derivative, as a function."""
-    return _function(fn).transformed("hessian", mode=mode)
+def jacrev(fn: Function, argnums: Argnums = 0) -> Function:
+    """The Jacobian by reverse mode."""
+    return jacobian(fn, argnums, mode="reverse")
 
 
-def hvp(fn: Function, x: Any, v: Any, *, mode: Mode | None = None) -> Any:
-    """The product of the Hessian at x with v."""
-    return _function(fn).transformed("hvp", mode=mode)(x, v)
+def hessian(fn: Function, argnums: int = 0, *, mode: Mode | None = None) -> Function:
+    """The second derivatives with respect to one argument, as a function: forward mode over the gradient."""
+    return as_function(fn).transformed("hessian", argnums, mode)
+
+
+def hvp(fn: Function, x: Any, v: Any, *others: Any, mode: Mode | None = None, out: Any = None) -> Any:
+    """The product of the Hessian with respect to the first argument, at (x, others…), with v, in the shape of x. The
+    Hessian is not made. With `out`, the product is written there."""
+    made = as_function(fn).transformed("hvp", mode=mode)(x, v, *others)
+    return made if out is None else filled(out, made)
+
+
+def derivative(fn: Function, x: float, order: int = 1, *, mode: Mode | None = None) -> Any:
+    """The derivative of a function of one number; of a higher order by its power series, in time that grows with the
+    square of the order."""
+    f = as_function(fn)
+    if order < 2:
+        return f.transformed("derivative", mode=mode)(x) if order == 1 else f(x)
+    return f.transformed("nth derivative", order, mode)(x)
+
+
+def taylor(fn: Function, x: float, n: int) -> Any:
+    """The coefficients f(x), f'(x), f''(x)/2 … up to order n, as an array."""
+    return as_function(fn).transformed("taylor", n)(x)
 
 
 def jvp(fn: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """(value, tangent) at `primals` in the direction `tangents`."""
-    f = _function(fn)
-    push = f.workspace.builtin("pushforward", (f, *primals), f.mode)
-    return f(*primals), push(*tangents)
+    f = as_function(fn)
+    value, tangent = f.workspace.builtin("__jvp", (f, tuple(primals), tuple(tangents)), f.mode)
+    return value, tangent
+
+
+def pushforward(fn: Function, *primals: Any) -> Function:
+    """The function from tangents, one for each argument, to that of the value."""
+    f = as_function(fn)
+    made: Function = f.workspace.builtin("pushforward", (f, *primals), f.mode)
+    return made
 
 
 def vjp(fn: Function, *primals: Any) -> tuple[Any, Function]:
     """The value, and the function from a cotangent to those of the arguments; it may be kept and called again."""
-    f = _function(fn)
+    f = as_function(fn)
     value, back = f.workspace.builtin("pullback", (f, *primals), f.mode)
     return value, back
-
-
-def check_grads(
-    fn: Function, args: Sequence[Any], order: int = 1, *, rtol: float = 1e-6, atol: float = 1e-8, step: float = 1e-5
-) -> None:
-    """Compare forward mode, reverse mode and central differences; AssertionError where they disagree.
-
-    `order=2` also compares the derivatives of each first derivative with respect to a number, and of a weighted sum of
-    those with respect to the elements of an array.
-    """
-    f = _function(fn)
-    differences = central_differences(f, args, step)
-    for way in ("forward", "reverse"):
-        entries = numbers(gradient(f, *args, zeros=True, mode=way))
-        for k, (entry, numeric) in enumerate(zip(entries, differences, strict=True)):
-            if numeric is not None and not abs(entry - numeric) <= atol + rtol * max(abs(entry), abs(numeric)):
-                raise AssertionError(
-                    f"{f.__name__}{tuple(args)}: the derivative by number {k + 1} is {entry!r} in {way} mode and "
-                    f"{numeric!r} by central differences"
-                )
-    if order > 1:
-        for k, (arg, entry) in enumerate(zip(args, gradient(f, *args), strict=True)):
-            if isinstance(arg, float) or (is_array(arg) and entry is not None):
-                first = f.transformed("grad_sum" if is_array(arg) else "grad", k)
-                check_grads(first, args, order - 1, rtol=rtol * 10, atol=atol * 10, step=step)

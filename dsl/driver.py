@@ -21,6 +21,7 @@ from dsl.ir.core import Function, Program, Region, RegionBuilder, clone_function
 from dsl.ir.text import print_program
 from dsl.ir.verifier import verify
 from dsl.lower.session import Entry, Session
+from dsl.ops import Arithmetic
 from dsl.passes.globals import bind_globals
 from dsl.passes.pipeline import optimise
 from dsl.runtime.engine import Unit, compile_unit
@@ -187,6 +188,13 @@ class Driver:
         function, access = compiled.function, lambda: compiled.access
         with arrays_lent(values, compiled.params, access, function, compiled.names) as lent:
             return self._run(compiled, lent, once)
+
+    def trace(self, compiled: Compiled, args: Sequence[Any], arithmetic: Arithmetic) -> list[Any]:
+        """Run compiled code by the interpreter, on numbers of another kind. What it prints is dropped."""
+        values = [*args, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
+        function, access = compiled.function, lambda: compiled.access
+        with arrays_lent(values, compiled.params, access, function, compiled.names) as lent:
+            return interpret(compiled.program, compiled.entry.name, lent, lambda text: None, arithmetic)
 
     def _run(self, compiled: Compiled, values: Sequence[Any], once: bool) -> list[Any]:
         interpreted = compiled.options.interpreter

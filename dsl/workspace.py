@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
+from math import factorial
 from typing import Any, TypeAlias
 
 from dsl.diagnostics import DslError, Source, error
@@ -33,9 +34,15 @@ TRANSFORMS = {
     "grad": "f -> (xs...) -> (g = gradient(f, xs...); {g})",
     "value_and_grad": "f -> (xs...) -> (r = withgradient(f, xs...); g = r.grad; (r.val, {g}))",
     "grad_sum": "f -> (xs...) -> (g = gradient(f, xs...); s = 0.0; for (i, x) in enumerate({g}) s += i*x end; s)",
-    "derivative": "f -> f'",
-    "hessian": "f -> x -> hessian(f, x)",
-    "hvp": "f -> (x, v) -> hvp(f, x, v)",
+    "jacobian": "f -> (xs...) -> (g = __jacobian(f, xs...); {g})",
+    "hessian": "f -> (xs...) -> __hessian(f, {k}, xs...)",
+    "hvp": "f -> (x, v, others...) -> hvp(y -> f(y, others...), x, v)",
+    "weighted": "f -> (xs...) -> (s = 0.0; for (i, y) in enumerate(f(xs...)) s += i*y end; s)",
+    "pushforward at": "f -> (x, v, others...) -> pushforward(y -> f(y, others...), x)(v)",
+    "pullback at": "f -> (x, w, others...) -> pullback(y -> f(y, others...), x)[2](w)[1]",
+    "derivative": "f -> (x -> derivative(f, x))",
+    "taylor": "f -> (x -> taylor(f, x, {k}))",
+    "nth derivative": "f -> (x -> {factorial}*taylor(f, x, {k})[{k} + 1])",
 }
 
 
@@ -99,12 +106,24 @@ class Function:
         return id(self.workspace), self.type, self.leaves, self.mode
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """The value for these arguments. With `out`, an array of the value's shape, the value is written there."""
+        if "out" in keywords and hasattr(keywords["out"], "dtype"):
+            out = keywords.pop("out")
+            return filled(out, self(*args, **keywords))
         return self.workspace.value(self.workspace.apply(self, args, keywords))
 
     # -- derivatives
     def transformed(self, name: str, argnums: Argnums = 0, mode: Mode | None = None) -> Function:
-        """What a transform makes of this function."""
-        return self.workspace.transform(TRANSFORMS[name].replace("{g}", _entries(argnums)), self, mode)
+        """What a transform makes of this function. `argnums` is a number of another kind for some: the order."""
+        text = TRANSFORMS[name]
+        if "{g}" in text:
+            text = text.replace("{g}", _entries(argnums))
+        elif "{k}" in text:
+            k = _number(argnums)
+            text = text.replace("{k}", str(k))
+            if "{factorial}" in text:
+                text = text.replace("{factorial}", repr(float(factorial(k))))
+        return self.workspace.transform(text, self, mode)
 
     @property
     def grad(self) -> Function:
@@ -116,9 +135,19 @@ class Function:
         """The value and the gradient with respect to the first argument, as a function."""
         return self.transformed("value_and_grad")
 
-    def hvp(self, x: Any, v: Any) -> Any:
-        """The product of the Hessian at x with v."""
-        return self.transformed("hvp")(x, v)
+    @property
+    def jacobian(self) -> Function:
+        """The Jacobian with respect to the first argument, as a function."""
+        return self.transformed("jacobian")
+
+    @property
+    def hessian(self) -> Function:
+        """The Hessian with respect to the first argument, as a function."""
+        return self.transformed("hessian")
+
+    def hvp(self, x: Any, v: Any, *others: Any) -> Any:
+        """The product of the Hessian with respect to the first argument with v; SciPy's `hessp`."""
+        return self.transformed("hvp")(x, v, *others)
 
     # -- looking: arguments are values, or the types float, int and bool
     def code_lowered(self, *args: Any) -> Code:
@@ -158,6 +187,7 @@ class Workspace:
         self.timings = self.driver.timings
         self._compiled: dict[tuple[Any, ...], Compiled] = {}
         self._functions: dict[str, Function] = {}
+        self.patterns: dict[Any, Any] = {}  # of sparse Jacobians, as `dsl.sparse` found them
         self._complex_type: LangType | None = None
         with self.timings.stage("load"):
             self.session.load(print_expressions=print_expressions)
@@ -196,6 +226,7 @@ class Workspace:
         file = self.driver.parse(Source(name, text))
         self._compiled.clear()
         self._functions.clear()
+        self.patterns.clear()
         with self.timings.stage("load"):
             self.session.define(file, print_expressions=print_expressions)
 
@@ -300,6 +331,37 @@ class Workspace:
 def _argument_names(count: int) -> tuple[str, ...]:
     """What messages call the arguments of a call."""
     return tuple(f"argument {k}" for k in range(1, count + 1))
+
+
+def as_function(fn: object) -> Function:
+    """What is to be differentiated, where it is a function of a module."""
+    if isinstance(fn, Function):
+        return fn
+    raise error(
+        "E0602",
+        f"{getattr(fn, '__name__', fn)!r} is no function of a dfl module",
+        hint="derivatives are those of functions written in the language: m = dsl.loads(…), then m.f",
+    )
+
+
+def filled(out: Any, value: Any) -> Any:
+    """The array `out`, which has got the value."""
+    if getattr(value, "shape", ()) != out.shape:
+        raise error("E0602", f"out has shape {out.shape}, and the result {getattr(value, 'shape', ())}",
+                    hint="give an array of the result's shape, or none")  # fmt: skip
+    if not out.flags.writeable:
+        raise error("E0602", "out is read-only", hint="give an array that may be written")
+    if out.dtype.kind != "f" or out.dtype.itemsize < getattr(value, "dtype", out.dtype).itemsize:
+        raise error("E0602", f"out holds {out.dtype}, and the result {getattr(value, 'dtype', 'float64')}",
+                    hint=f"make it by numpy.empty({out.shape})")  # fmt: skip
+    out[...] = value
+    return out
+
+
+def _number(argnums: Argnums) -> int:
+    if isinstance(argnums, tuple):
+        raise error("E0409", f"one argument is named here, not {argnums}", hint="take one after the other")
+    return argnums
 
 
 def _entries(argnums: Argnums) -> str:

@@ -73,9 +73,7 @@ class Expander:
         out: list[Op] = []
         for op in region.ops:
             if op.attrs.pop("ways", False) and (way := self._way(fn, op)) is not None:
-                self._region(fn, op.regions[way])
-                out += op.regions[way].ops[:-1]
-                continue
+                out.append(_decide(op, way))
             for inner in op.regions:
                 self._region(fn, inner)
             if op.name in DERIVE:
@@ -493,6 +491,16 @@ class Expander:
         pair = self.deriver.pair(fn, pattern)
         self.deriver.emit_pair(pair)
         return pair, pair.shadows()
+
+
+def _decide(op: Op, way: int) -> Op:
+    """Leave one region of an `if`; the other one gives zeros. Gives the new condition, which comes before."""
+    condition = Op("const", (), (BOOL,), {"value": way == 0}, (), op.span)
+    op.args = [condition.result]
+    op.regions[1 - way] = Region()
+    b = Builder(op.regions[1 - way], op.span)
+    b.yield_(*(b.zero(r.type) for r in op.results))
+    return condition
 
 
 def _dual(t: LeafType) -> bool:

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("dsl.cli.evaluate", "run a file and print the values of its bare expressions"),
     "eval": ("dsl.cli.evaluate", "print the value of an expression"),
     "grad": ("dsl.cli.evaluate", "print the gradient of a call with respect to its arguments"),
+    "gradcheck": ("dsl.cli.gradcheck", "compare the derivatives of a call with differences, and plot their error"),
     "check": ("dsl.cli.check", "report the errors of files"),
     "code-ast": ("dsl.cli.code", "print the syntax tree"),
     "code-lowered": ("dsl.cli.code", "print the SSA as it was lowered"),

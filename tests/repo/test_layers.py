@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl.runtime",),
     ("dsl.driver", "dsl.trees"),
     ("dsl.workspace",),
-    ("dsl.api", "dsl.repl"),
+    ("dsl.api", "dsl.repl", "dsl.check", "dsl.sparse"),
     ("dsl.cli",),
     ("dsl.__main__",),
 )
