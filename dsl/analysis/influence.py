@@ -76,6 +76,10 @@ def walk_cell(cell: Cell, seen: set[int] | None = None) -> Iterator[Cell]:
         yield from walk_cell(child, seen)
 
 
+def _changed(cell: Cell) -> bool:
+    return any(c.written or c.resized for c in walk_cell(cell))
+
+
 class Flow:
     """The influence inside one function: `mask(v)` of a scalar, `cell(v)` of a reference.
 
@@ -482,13 +486,17 @@ class Flow:
         return cell.find().masks.get(path[-1], 0)
 
     def _derive(self, op: Op, stack: list[Op]) -> None:
-        """A derivative depends on everything its function and its seeds depend on."""
+        """A derivative depends on everything its function and its seeds depend on. Memory that it is handed for its
+        function's own parameters changes only where the function changes it."""
         mask = 0
         refs = [a for a in op.args if is_ref(a.type)]
         for a in op.args:
             mask |= self.content(self.cell(a)) if is_ref(a.type) else self.mask(a)
-        for a in refs:
-            self._flood(self.cell(a), mask)
+        callee = None if op.name == "vjp_rev" else self.owner.summary(op.attrs["fn"])
+        kept = [] if callee is None else [is_ref(p.type) and not _changed(callee.cell(p)) for p in callee.fn.params]
+        for k, a in enumerate(op.args):
+            if is_ref(a.type) and not (k < len(kept) and kept[k]):
+                self._flood(self.cell(a), mask)
         for r in op.results:
             if is_ref(r.type):
                 self._mark(self.cell(r), made=True)

@@ -1,8 +1,9 @@
 """Which file of the standard library defines which name, found without parsing, so that a file is read when needed.
 
 A file is taken in when one of its new names is looked up, or when a built-in function that it gives methods to is
-called with what it has no method for. Definitions stand at the beginning of a line: `function f(…)`, `f(x) = …`,
-`struct T`, `const T = …`, `abstract type T`. `tests/unit/lower/test_library.py` compares this with the parser.
+called with what it has no method for. Definitions stand at the beginning of a line, with their signature on it:
+`function f(…)`, `f(x) = …`, `struct T`, `const T = …`, `abstract type T`. `tests/unit/lower/test_library.py` compares
+this with the parser.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from dsl.diagnostics import Source
 _QUOTED = re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"""|^"(?:[^"\\\n]|\\.)*"|#=.*?=#', re.MULTILINE | re.DOTALL)
 _DEFINITION = re.compile(
     r"^(?:function\s+|mutable\s+struct\s+|struct\s+|abstract\s+type\s+|const\s+|(?=\S+?\())"
-    r"(?!@)(?:Base\.)?([=!<>]=|[^\s({=,;]+)",
+    r"(?!@)(?:Base\.)?([<>=!]=+|[^\s({=,;]+)(.*)",
     re.MULTILINE,
 )
+_STRUCT = re.compile(r"^(?:mutable\s+)?struct\s+(\w+)", re.MULTILINE)
 
 
 @cache
@@ -30,8 +32,12 @@ def stdlib_sources() -> tuple[Source, ...]:
 
 
 def defined_names(text: str) -> list[str]:
-    """The names that a library file defines or gives methods to, in order."""
-    return list(dict.fromkeys(_DEFINITION.findall(_QUOTED.sub("", text))))
+    """The names that a library file defines or gives methods to, in order. A method that takes a struct of the file
+    itself does not count: such a value tells that the file has been read."""
+    text = _QUOTED.sub("", text)
+    own = "|".join(_STRUCT.findall(text))
+    takes_own = re.compile(rf"::(?:Type{{)?(?:{own})\b" if own else r"(?!)")
+    return list(dict.fromkeys(name for name, rest in _DEFINITION.findall(text) if not takes_own.search(rest)))
 
 
 @cache
