@@ -187,15 +187,12 @@ class _Degree:
             self.write(op.args[0], times(args[1], args[2]))
             return
         linear = LINEAR_IN_PLACE.get(name)
-        others = [a for k, a in enumerate(args) if k != linear]
-        for k in written:
-            if all(a < LINEAR for a in others):
-                self.write(op.args[k], LINEAR if k == linear and args[k] == LINEAR else INDEPENDENT)
-                if k != linear and linear is not None and args[linear] >= LINEAR:
-                    self.write(op.args[k], OTHER)
-            else:
-                self.write(op.args[k], OTHER)
         known = all(a < LINEAR for a in args)
+        for k in written:
+            if k != linear:
+                self.write(op.args[k], INDEPENDENT if known else OTHER)
+            elif self.doubt or any(a >= LINEAR for j, a in enumerate(args) if j != k):
+                self.write(op.args[k], OTHER)
         self.put_all(op.results, [INDEPENDENT if known else OTHER] * len(op.results))
 
     def call(self, op: Op, args: list[int]) -> None:

@@ -419,3 +419,31 @@ end
 )  # fmt: skip
 def test_entries(call: str, expected: object, way: Way) -> None:
     check(RECORDS, call, expected, way)
+
+
+# ---------------------------------------------------------------- is a pullback linear?
+
+
+@pytest.mark.parametrize(
+    ("pullback", "expected"),
+    [
+        ("10 .* c", [10.0, 20.0]),
+        ("(u = zeros(2); u[1] = 2c[2]; u[2] += v[1] * c[1]; u)", [0.4, 2.0]),
+        ("v[1] > 0 ? c : [c[2], c[1]]", [1.0, 2.0]),
+        ("(u = copy(c); for i in 1:3 u[1] += u[2] * v[i % 2 + 1] end; u)", [1.0, 2.8]),
+        ("c .* c", None),
+        ("c .+ 1.0", None),
+        ("c[1] > 0 ? c : 2 .* c", None),
+        ("(u = zeros(2); c[1] > 0 && (u[1] = c[1]); u)", None),
+        ("(u = copy(c); while u[1] > 1.0 u[1] = u[1] / 2 end; u)", None),
+        ("[c[1], v[round(Int, c[1]) + 1]]", None),
+    ],
+)
+def test_only_linear_pullbacks_are_transposed(pullback: str, expected: list[float] | None) -> None:
+    """Forward mode of a rule c -> P(c) is Pᵀ; where P is not linear it is refused, never wrong."""
+    program = f"f(v) = v\n@adjoint f(v) = v, c -> ({pullback},)\n"
+    call = "pushforward(f, [0.2, 0.3])([1.0, 2.0])"
+    if expected is None:
+        assert code_of(program, call, MODES[0]) == "E0503"
+    else:
+        check(program, call, expected, MODES[0])
