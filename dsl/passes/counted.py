@@ -20,7 +20,7 @@ _ENDS = frozenset({-(1 << 63), (1 << 63) - 1})
 
 def counted(program: Program) -> bool:
     """Apply to every function of a program."""
-    resizing = _resizing(program)
+    resizing = resized_types(program)
     changed = False
     for fn in program.functions.values():
         changed |= _hoist_lengths(fn.body, resizing)
@@ -31,7 +31,7 @@ def counted(program: Program) -> bool:
 # ---------------------------------------------------------------- lengths
 
 
-def _resizing(program: Program) -> dict[str, set[LeafType]]:
+def resized_types(program: Program) -> dict[str, set[LeafType]]:
     """For each function, the types of memory that may grow or shrink in it or its callees."""
     found = {name: {op.args[0].type for op in fn.body.walk() if op.name in ("push", "pop")}
              for name, fn in program.functions.items()}  # fmt: skip

@@ -22,6 +22,7 @@ from dsl.passes.fold import fold
 from dsl.passes.inline import inline
 from dsl.passes.licm import licm
 from dsl.passes.promote import promote
+from dsl.passes.ranges import ranges
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
@@ -53,6 +54,7 @@ def optimise(
         run.each("flatten", flatten)
         run.each("simplify", simplify)
         run.each("cse", cse)
+        run.whole("ranges", ranges(program))
         run.whole("counted", counted(program))
         run.each("licm", partial(licm, exact=not final))
         quiet = quiet_functions(program, roots)

@@ -98,4 +98,4 @@ def test_a_tangent_of_another_length(way: Way) -> None:
 @each_way
 def test_a_cotangent_of_a_vector_is_not_dropped(way: Way) -> None:
     program = VECTORS + "f(x) = pair(x, x^2)\nt(x) = pullback(f, x)[2](pair(1.0, 10.0))[1]\n"
-    assert error_of(program, "t(3.0)", way) == "ArgumentError"
+    check(program, "t(3.0)", 61.0, way)
