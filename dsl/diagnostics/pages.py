@@ -583,6 +583,21 @@ PAGES: dict[str, Page] = {
         harmful=True,
     ),
     # ------------------------------------------------------------ E05 differentiation
+    "E0412": _page(
+        """
+            The sizes of arrays do not fit together. `A + B`, `A - B` and `==` of elements want arrays of one shape; an operator
+            with a dot stretches what has size 1; `A * B` wants as many columns as rows; blocks that are put side by side want
+            as many rows.
+        """,
+        """
+            f(a, b) = a + b
+            f([1, 2], [1, 2, 3])
+        """,
+        """
+            f(a, b) = a .+ b'
+            f([1, 2], [1, 2, 3])
+        """,
+    ),
     "E0501": _page(
         """
             A gradient needs a function whose result is one real number. Take a component of the result, or use

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dsl.diagnostics import error
 from dsl.ir.core import Value
 from dsl.lower.values import Val
 from dsl.ops import known
@@ -193,6 +194,9 @@ def adjoint(f: Frame, v: Val) -> Val:
     t = v.type
     if isinstance(t, AdjointType):
         return Val(t.vector, v.leaves)
+    if rank_of(t) > 2:
+        raise error("E0301", f"`'` of an array of {rank_of(t)} dimensions", f.span,
+                    hint="`permutedims(A, (2, 1, 3))` exchanges dimensions")  # fmt: skip
     return Val(AdjointType(t), v.leaves) if rank_of(t) == 1 else transposed(f, v)
 
 

@@ -39,7 +39,7 @@ from dsl.lower.frame import Frame
 from dsl.lower.loops import Plan, count_up, range_item
 from dsl.lower.scopes import Var
 from dsl.lower.values import Val, show_type
-from dsl.types import BOOL, BOOLEAN, INT64, IterType, LangType, RangeType, VectorType
+from dsl.types import BOOL, BOOLEAN, BOTTOM, INT64, IterType, LangType, RangeType, VectorType
 
 WHOLE = IterType("colon", ())  # the type of `:` as an index
 
@@ -99,6 +99,8 @@ def pick(f: Frame, index: Val, n: Value) -> Pick:
         return Pick(n, lambda k: k, (b.i64(0), b.i64(1)))
     if isinstance(t, RangeType) and t.item == INT64:
         return _pick_range(f, index, n)
+    if is_array(t) and rank_of(t) == 1 and item_of(f, t) == BOTTOM:  # `[]`: nothing is ever put in
+        return Pick(b.i64(0), lambda k: k)
     if is_array(t) and rank_of(t) == 1 and item_of(f, t) in (INT64, BOOLEAN):
         return _pick_listed(f, index, n)
     if t == BOOLEAN:
