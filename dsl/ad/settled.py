@@ -12,7 +12,8 @@ The argument, for an op X that reads and an op W that may write the same memory:
   scope has been left for good, so it never reads what is written later; for one that is in there, only loops inside
   the scope can bring W after it.
 
-Memory that parameters lead to may be one and the same if its type is the same, since a caller may pass it twice.
+Memory that parameters lead to may be one and the same if its type is the same, since a caller may pass it twice. Where
+the pullback of a rule writes memory that it has captured, no memory of that type is taken to stay.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dsl.ad.activity import Pattern
 from dsl.ad.kernels import written_memories
 from dsl.analysis import Flow, Influence
 from dsl.analysis.influence import Cell, walk_cell
-from dsl.ir.core import Function, Op, Region, Value
+from dsl.ir.core import Function, Op, Region, Rule, Value
 from dsl.types import LeafType, is_ref
 
 
@@ -69,12 +70,34 @@ class Settled:
 
     # ------------------------------------------------------------ callers
     def _left_alone(self, cell: Cell) -> bool:
-        """Whether no caller writes a memory before the reverse sweep."""
+        """Whether no caller writes a memory before the reverse sweep, nor a pullback in it."""
+        if cell.type in self._rewritten:
+            return False
         if self.pattern.in_place:
             return True
         if id(cell) in self._given:
             return False
         return self._sources.get(id(cell), frozenset()) <= self.pattern.settled
+
+    @cached_property
+    def _rewritten(self) -> set[LeafType]:
+        """The types of memory that the pullback of some rule writes among what it has captured: it runs in the middle
+        of the reverse sweep."""
+        found: set[LeafType] = set()
+        functions = self.influence.program.functions
+        seen, work = {self.fn.name}, [self.fn.name]
+        while work:
+            fn = functions[work.pop()]
+            rule = fn.attrs.get("rule")
+            if isinstance(rule, Rule) and rule.reverse:
+                flow = self.influence.flow(rule.reverse)
+                captured = len(functions[rule.forward].results) - len(fn.results)
+                refs = [p for p in flow.fn.params[:captured] if is_ref(p.type)]
+                found |= {c.type for p in refs for c in walk_cell(flow.cell(p)) if c.written}
+            more = {op.attrs["fn"] for op in fn.body.walk() if op.name == "call"} - seen
+            seen |= more
+            work += more
+        return found
 
     @cached_property
     def _sources(self) -> dict[int, frozenset[int]]:

@@ -6,7 +6,7 @@ import pytest
 
 from dsl.ad.activity import root_pattern
 from dsl.ad.derive import Deriver
-from dsl.ir.core import Op
+from dsl.ir.core import Op, Rule
 from dsl.ir.text import parse_program
 
 CONSTANTS = """
@@ -112,3 +112,43 @@ def test_arguments_of_a_pullback_are_the_callers() -> None:
     assert answer(READ_M + "return %x\n", reusable=False)
     assert not answer(READ_M + "return %x\n", reusable=True)
     assert answer(filled("a") + READ_A + "return %x\n", reusable=True)
+
+
+RULED = """
+fn @h(%m: mem<f64>, %x: f64) -> f64 {
+  %0: i64 = const 0
+  %a: f64 = load %m[%0]
+  %y: f64 = mul %a, %x
+  return %y
+}
+fn @h.f(%m: mem<f64>, %x: f64) -> f64, mem<f64> {
+  %y: f64 = call @h(%m, %x)
+  return %y, %m
+}
+fn @h.r(%m: mem<f64>, %d: f64) -> f64 {
+  %0: i64 = const 0
+  %a: f64 = load %m[%0]
+  %x: f64 = mul %a, %d
+  WRITE
+  return %x
+}
+fn @f(%x: f64, %m: mem<f64>) -> f64 {
+  %0: i64 = const 0
+  %q: f64 = load %m[%0]
+  %y: f64 = mul %q, %x
+  %z: f64 = call @h(%m, %y)
+  return %z
+}
+"""
+
+
+@pytest.mark.parametrize(("write", "expected"), [("", True), ("store %m[%0], %d", False)])
+def test_a_pullback_that_writes_what_it_captured(write: str, expected: bool) -> None:
+    """It runs in the middle of the reverse sweep, before the load is come back to."""
+    program = parse_program(RULED.replace("WRITE", write))
+    program.functions["h"].attrs["rule"] = Rule(forward="h.f", reverse="h.r", wrt=(1,))
+    deriver = Deriver(program)
+    fn = program.functions["f"]
+    activity = deriver.activity(fn, root_pattern(fn, deriver.influence, frozenset({0, 1})))
+    load = fn.body.ops[1]
+    assert deriver.settled(activity).contents(load, load.args[0]) is expected
