@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import mpmath
 import pytest
 
+import dsl
+from dsl.check import error_by_step
+from dsl.interp import Memory
+from dsl.ops import FLOAT
+from dsl.types import FLOAT64, VectorType
 from tests.support import oracle
 from tests.support.compare import difference
 from tests.support.ways import WAYS, Way, evaluate
@@ -196,3 +202,87 @@ end
     examples = [products(w, b, a, y) for a, y in ((0.1, 1.0), (0.5, 0.0), (-0.3, 1.0))]
     mean = tuple(sum(e[k] for e in examples) / 3 for k in range(2))
     check(program, f"gradient(cost, {w}, {b})", mean, way)
+
+
+@each_way
+def test_jacobian(way: Way) -> None:
+    """More inputs than outputs, fewer, and one output."""
+    program = """
+wide(v) = [v[1]*v[2]*v[3], sin(v[3]) + v[4]]
+tall(v) = [v[1]^2, v[1]*v[2], exp(v[2]), 3v[1]]
+single(v) = [v[1]*sin(v[2])]
+number(v) = v[1]*sin(v[2])
+rows(J) = [[J[i, j] for j in 1:size(J, 2)] for i in 1:size(J, 1)]
+"""
+    wide = [[6.0, 3.0, 2.0, 0.0], [0.0, 0.0, math.cos(3.0), 1.0]]
+    tall = [[1.0, 0.0], [2.0, 0.5], [0.0, math.exp(2.0)], [3.0, 0.0]]
+    single = [math.sin(2.0), 0.5 * math.cos(2.0)]
+    found = [evaluate(program, f"jacobian({f})[1]", way).tolist() for f in (
+        "wide, [1.0, 2.0, 3.0, 4.0]", "tall, [0.5, 2.0]", "single, [0.5, 2.0]",
+    )]  # fmt: skip
+    assert difference(found, [wide, tall, [single]], 1e-14) == ""
+    gradient = evaluate(program, "gradient(number, [0.5, 2.0])[1]", way).tolist()
+    assert difference(found[2][0], gradient, 1e-14) == ""
+
+
+def test_numeric_check() -> None:
+    """The error of central differences is a V: truncation at large steps, rounding at small ones."""
+    m = dsl.loads("f(x) = exp(sin(x))*x")
+    report = dsl.check_grads(m.f, (1.3,), order=2)
+    exact = float(oracle.derivative(lambda x: mpmath.exp(mpmath.sin(x)) * x, 1.3))
+    assert all(found == pytest.approx(exact, rel=1e-13) for found in report.entries[0].exact.values())
+    errors = [math.log10(max(e, 1e-17)) for e in error_by_step(m.f, (1.3,))]
+    best = errors.index(min(errors))
+    assert 6 < best < 20 and errors[best] < -9
+    assert errors[0] > -2 and errors[-1] > -3
+    falling = errors[2:best:2]
+    assert all(a > b for a, b in pairwise(falling[:4]))
+
+
+class Counting:
+    """The arithmetic of floats, which counts how often a primitive is evaluated."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.count = 0
+
+    def constant(self, value: Any, type: Any) -> Any:
+        return FLOAT.constant(value, type)
+
+    def primitive(self, name: str, types: Any, values: Any) -> Any:
+        self.count += name == self.name
+        return FLOAT.primitive(name, types, values)
+
+
+COSTS = """
+f(v) = tanh(v[1]*v[2] + v[999]*v[1000])
+function numeric(v)
+  base, h, g = f(v), 1e-6, [0.0 for x in v]
+  for i in 1:length(v)
+    old = v[i]
+    v[i] += h
+    g[i] = (f(v) - base) / h
+    v[i] = old
+  end
+  g
+end
+forward(v) = jacobian(f, v)[1]
+reverse(v) = gradient(f, v)[1]
+"""
+
+
+def test_cost_table() -> None:
+    """Evaluations of a function of 1,000 parameters: differences 1,001; forward mode 1,000 directions, of which one
+    evaluation carries four; reverse mode 1."""
+    evaluations = {"numeric": 1001, "forward": 250, "reverse": 1}
+    for name, expected in evaluations.items():
+        m = dsl.loads(COSTS, mode="forward" if name == "forward" else "reverse")
+        f = m[name]
+        compiled = f.workspace.compiled(f, [VectorType(FLOAT64)])
+        arithmetic = Counting("tanh")
+        memory = Memory([[0.001 * k] for k in range(1000)])
+        (found, *_) = f.workspace.driver.trace(compiled, [memory], arithmetic)
+        assert arithmetic.count == expected, name
+        slope = 1 - math.tanh(0.001 * 0.0 + 0.998 * 0.999) ** 2
+        assert found.rows[998][0] == pytest.approx(slope * 0.999, rel=1e-5)
+        assert found.rows[500][0] == pytest.approx(0.0, abs=1e-9)
