@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dsl.diagnostics import Span, error
+from dsl.diagnostics import DslError, Span, error
 from dsl.lower.annotations import concrete, pattern, substitute
 from dsl.lower.arrays import is_array
 from dsl.lower.control import branch
@@ -322,9 +322,19 @@ def call_method(
                         notes=((f"{m.name} is defined here", m.span),))  # fmt: skip
     if m.specialisations > MANY_LITERALS:
         args = [adapt(f, a, widen_literal(a.type)) for a in args]
-    spec = spec_of_method(f, m, callee, [a.type for a in args], {k: v.type for k, v in keywords.items()}, span)
+    try:
+        spec = spec_of_method(f, m, callee, [a.type for a in args], {k: v.type for k, v in keywords.items()}, span)
+    except DslError as e:
+        raise _outside_library(e, span) from None
     operands = [*captures, *flatten(args), *flatten(keywords.values())]
     return call_spec(f, spec, operands, span)
+
+
+def _outside_library(e: DslError, span: Span) -> DslError:
+    """An error in the library as one of the program's line that led there."""
+    if e.span.source not in stdlib_sources() or span.source in stdlib_sources():
+        return e
+    return error(e.code, e.message, span, e.hint, (("in the library, here", e.span), *e.notes))
 
 
 def call_spec(f: Frame, spec: Spec, operands: Sequence[Any], span: Span) -> Val:
