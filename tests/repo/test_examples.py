@@ -29,3 +29,12 @@ def test_a_script_prints_its_transcript(script: Path) -> None:
 def test_a_program_has_no_errors(program: Path) -> None:
     command = [sys.executable, "-m", "dsl", "check", str(program)]
     subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+
+
+def test_the_readme_has_each_transcript_and_each_picture() -> None:
+    readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    for script in SCRIPTS:
+        assert script.with_suffix(".txt").read_text(encoding="utf-8") in readme
+    for picture in (ROOT / "examples").glob("*/*.png"):
+        assert f"({picture.parent.name}/{picture.name})" in readme
+        assert picture.stat().st_size < 60_000
