@@ -27,8 +27,10 @@ _GENERIC_TYPES: dict[str, Pattern] = {
     "Ref": GenericP("Ref"),
     "Dict": GenericP("Dict"),
 }
+# Constants that are records of the library, made of Bools: the struct and its fields.
+_OF_THE_LIBRARY = {"im": ("Complex", (False, True)), "I": ("UniformScaling", (True,))}
 UNDEF = IterType("undef", ())  # the type of `undef`, as in `Vector{Float64}(undef, n)`
-CONSTANTS = ("π", "pi", "ℯ", "im", "nothing", "undef", *_FLOAT_CONSTANTS, *_FLOAT32_CONSTANTS)
+CONSTANTS = ("π", "pi", "ℯ", "im", "I", "nothing", "undef", *_FLOAT_CONSTANTS, *_FLOAT32_CONSTANTS)
 
 
 @handles(ast.Name)
@@ -94,10 +96,11 @@ def _declared(f: Frame, name: str) -> Val | None:
 def _constant(f: Frame, name: str) -> Val:
     if name in ("π", "pi", "ℯ"):
         return Val(Irrational("ℯ" if name == "ℯ" else "π"))
-    if name == "im":
-        declared = f.unit.session.base.type("Complex")
+    if name in _OF_THE_LIBRARY:
+        struct, parts = _OF_THE_LIBRARY[name]
+        declared = f.unit.session.base.type(struct)
         assert isinstance(declared, StructDecl)
-        return Val(declared.instantiate((BOOLEAN,)), (f.b.bool(False), f.b.bool(True)))
+        return Val(declared.instantiate((BOOLEAN,)), tuple(map(f.b.bool, parts)))
     if name == "undef":
         return Val(UNDEF)
     if name in _FLOAT_CONSTANTS:

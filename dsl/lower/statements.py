@@ -15,7 +15,7 @@ from dsl.lower.scopes import FunctionScope
 from dsl.lower.suggest import did_you_mean
 from dsl.lower.values import UNIT, Val, items_of, show_type, tuple_val
 from dsl.syntax import ast
-from dsl.types import INT64, NamedTupleType, RangeType, SymbolLit, TupleType
+from dsl.types import INT64, LangType, NamedTupleType, RangeType, StructType, SymbolLit, TupleType
 
 
 @handles(ast.Block)
@@ -163,7 +163,7 @@ def _assign_name(f: Frame, target: ast.Name, val: Val, span: Span) -> None:
 
 
 def _destructured(f: Frame, target: ast.Tuple, val: Val, span: Span) -> list[Val]:
-    if isinstance(val.type, TupleType | NamedTupleType):
+    if isinstance(val.type, TupleType | NamedTupleType) or _of_the_library(f, val.type):
         return items_of(val)
     if is_array(val.type) or isinstance(val.type, RangeType):
         n = call_name(f, "length", [val], span).leaf
@@ -174,6 +174,11 @@ def _destructured(f: Frame, target: ast.Tuple, val: Val, span: Span) -> list[Val
             items.append(call_name(f, "getindex", [val, Val(INT64, (f.b.i64(k + 1),), k + 1)], span))
         return items
     raise error("E0301", f"a value of type {show_type(val.type)} cannot be taken apart", span)
+
+
+def _of_the_library(f: Frame, t: LangType) -> bool:
+    """Whether a type is a struct of the library: `L, U, p = lu(A)`."""
+    return isinstance(t, StructType) and not t.mutable and f.unit.session.base.types.get(t.name) is t.key
 
 
 def _bind_items(f: Frame, target: ast.Tuple, items: list[Val], span: Span) -> None:

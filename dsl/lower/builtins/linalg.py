@@ -144,10 +144,10 @@ def in_columns(f: Frame, v: Val) -> Val:
 def gemm(f: Frame, c: Geometry, a: Geometry, b: Geometry) -> None:
     """C += A B"""
     zero = f.b.i64(0)
-    numbers: list[Value] = [*c.sizes, a.sizes[1]]
+    where: list[Value] = [*c.sizes, a.sizes[1]]
     for g in (c, a, b):
-        numbers += [zero if g.offset is None else g.offset, *g.strides]
-    f.b.op("kernel", [c.mem, a.mem, b.mem, *numbers], (), kernel="gemm")
+        where += [zero if g.offset is None else g.offset, *g.strides]
+    f.b.op("kernel", [c.mem, a.mem, b.mem, *where], (), kernel="gemm")
 
 
 def multiply(f: Frame, a: Val, b: Val) -> Val:
