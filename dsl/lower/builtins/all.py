@@ -17,15 +17,17 @@ from dsl.lower.builtins import (
     kernels,
     later,
     linalg,
+    mapping,
     memory,
     numbers,
     records,
+    reductions,
     rules,
     text,
 )
 
 TABLES = (
     broadcast, expressions, loops, names, statements, arrays, along, compare, construct, derivatives, dicts,
-    elementwise, factorisations, functions, indexing, iteration, jacobians, kernels, later, linalg, memory, numbers,
-    records, rules, text,
+    elementwise, factorisations, functions, indexing, iteration, jacobians, kernels, later, linalg, mapping, memory,
+    numbers, records, reductions, rules, text,
 )  # fmt: skip

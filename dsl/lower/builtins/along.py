@@ -25,8 +25,8 @@ from dsl.lower.arrays import (
 )
 from dsl.lower.builtins.arrays import common_item
 from dsl.lower.builtins.indexing import WHOLE, nest
-from dsl.lower.builtins.iteration import better, neutral
 from dsl.lower.builtins.memory import collected
+from dsl.lower.builtins.reductions import better, neutral
 from dsl.lower.builtins.registry import builtin, extend
 from dsl.lower.calls import call_function, call_name, call_value
 from dsl.lower.control import branch, run_arm
@@ -253,7 +253,7 @@ def _fold_with_dims(name: str, mapped: bool) -> None:
         return reduce_dims(f, args[-1], dims, fn, lambda a, b: call_value(f, op, [a, b], {}, span), lambda _: init)
 
 
-_JOINS = {"vcat": "__rows", "hcat": "__columns"}
+_JOINS = {"vcat": "__join_rows", "hcat": "__join_columns"}
 
 
 @extend("reduce", "foldl")

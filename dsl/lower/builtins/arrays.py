@@ -8,8 +8,8 @@ from dsl.diagnostics import error
 from dsl.ir.core import Value
 from dsl.lower.arrays import geometry, is_array, less_one, load_at, new_array, rank_of, store_at
 from dsl.lower.builtins.indexing import nest
-from dsl.lower.builtins.iteration import item_types
 from dsl.lower.builtins.memory import append, new_vector
+from dsl.lower.builtins.reductions import item_types
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import ClosureCode, call_name
 from dsl.lower.convert import convert_value

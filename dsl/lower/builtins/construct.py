@@ -30,7 +30,7 @@ from dsl.lower.arrays import (
 from dsl.lower.broadcast import Lazy, operand
 from dsl.lower.builtins.arrays import common_item
 from dsl.lower.builtins.indexing import WHOLE, each_record, element_for, nest, unaliased
-from dsl.lower.builtins.iteration import map_indexed
+from dsl.lower.builtins.mapping import map_indexed
 from dsl.lower.builtins.memory import append, collected, length_of
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import call_name
