@@ -102,7 +102,8 @@ class Deriver:
         self.program = program
         self.shadows = Shadows(program)
         self.influence = Influence(program)
-        self._jvps: dict[tuple[str, Pattern], str] = {}
+        self._jvps: dict[tuple[str, Pattern, bool], str] = {}
+        self._doubtful: set[Forward] = set()  # the sweeps of `jvp` that are
         self._tangents: dict[str, Tangents] = {}  # of each function of forward mode, as it was made
         self._pairs: dict[tuple[str, Pattern], Pair] = {}
         self._settled: dict[Activity, Settled] = {}
@@ -151,9 +152,10 @@ class Deriver:
         return rule
 
     # ------------------------------------------------------------ forward mode
-    def jvp(self, fn: Function, pattern: Pattern) -> Function:
-        """The forward-mode copy of a function."""
-        known = self._jvps.get((fn.name, pattern))
+    def jvp(self, fn: Function, pattern: Pattern, doubtful: bool = False) -> Function:
+        """The forward-mode copy of a function. With `doubtful` the tangents that it is given may be zero because they
+        belong to another direction: such a zero makes no NaN where a partial derivative is infinite."""
+        known = self._jvps.get((fn.name, pattern, doubtful))
         if known is not None:
             return self.program.functions[known]
         activity = self.activity(fn, pattern)
@@ -162,10 +164,13 @@ class Deriver:
         params = [p.type for p in fn.params] + [dual_type(fn.params[i].type) for i in order]
         results = [*fn.results, *(dual_type(fn.results[k]) for k in returned)]
         new = self.new_function(f"{fn.name}.jvp", params, results, fn)
-        self._jvps[fn.name, pattern] = new.name
+        self._jvps[fn.name, pattern, doubtful] = new.name
         b = Builder(new.body, fn.span)
         sweep = Forward(activity, self, scalars=True)
         self._bind_params(sweep, fn, new.params, order, b)
+        if doubtful:
+            self._doubtful.add(sweep)
+            sweep.conditional.update(sweep.duals.values())
 
         def handle(s: Forward, op: Op, arm: Builder, loops: int) -> None:
             duals = [s.dual_or_zero(op.args[k], arm) for k in returned]
@@ -179,7 +184,7 @@ class Deriver:
     def wide_jvp(self, fn: Function, pattern: Pattern, width: int) -> Function | None:
         """The forward-mode copy of a function for several directions at once, their duals side by side; None where they
         have to be done one after the other."""
-        return widened(self.program, self._tangents, self.jvp(fn, pattern).name, width)
+        return widened(self.program, self._tangents, self.jvp(fn, pattern, doubtful=True).name, width)
 
     def _bind_params(
         self, sweep: Forward, fn: Function, new: Sequence[Value], duals: Sequence[int], b: Builder
@@ -210,7 +215,8 @@ class Deriver:
 
     def _jvp_call(self, sweep: Forward, op: Op, pattern: Pattern, b: Builder) -> None:
         callee = self.program.functions[op.attrs["fn"]]
-        fn = self.jvp(callee, pattern)
+        doubtful = sweep in self._doubtful
+        fn = self.jvp(callee, pattern, doubtful)
         returned = returned_duals(callee, self.activity(callee, pattern), scalars=True)
         args = [sweep.values[a] for a in op.args]
         duals = [sweep.dual_or_zero(op.args[i], b) for i in sorted(pattern.params)]
@@ -221,6 +227,8 @@ class Deriver:
         for k, d in zip(returned, results[n:], strict=True):
             if sweep.carries(op.results[k]):
                 sweep.set_dual(op.results[k], d, b)
+                if doubtful:
+                    sweep.conditional.add(d)
 
     def _shadow_results(self, sweep: Forward, op: Op, b: Builder) -> None:
         """Memory that a rule's function gives is new: its shadow is zero."""

@@ -112,6 +112,22 @@ def test_every_number_of_columns(m: dsl.Module, n: int) -> None:
     near(m.eval(f"hessian(quadratic, [{v}])"), np.diag([2.0 * (k + 1) for k in range(n)]))
 
 
+@pytest.mark.parametrize("call", ["gradient(f, 1.0, 0.0)", "((J, K) = jacobian(f, 1.0, 0.0); (J[1], K[1]))"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "f(x, y) = x + sqrt(y)",
+        "r(n, y) = n == 0 ? sqrt(y) : r(n - 1, y)\nf(x, y) = x + r(3, y)",
+        "function f(x, y)\n  s = 0.0\n  for i in 1:3\n    s += (x + sqrt(y))/3\n  end\n  s\nend",
+        "f(x, y) = (v = [x, sqrt(y)]; v[1] + v[2])",
+    ],
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_one_direction_leaves_no_nan_in_another(mode: str, program: str, call: str) -> None:
+    m = dsl.loads(program, mode=mode, interpreter=True)
+    assert m.eval(call) == (pytest.approx(1.0), np.inf)
+
+
 def test_integers_have_columns_too(m: dsl.Module) -> None:
     of_v, of_n = m.eval("jacobian(counted, [2.0, 3.0], 4)")
     near(of_v, [[4, 0], [0, 1]])
