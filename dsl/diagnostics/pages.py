@@ -598,6 +598,33 @@ PAGES: dict[str, Page] = {
             f([1, 2], [1, 2, 3])
         """,
     ),
+    "E0413": _page(
+        """
+            A matrix has no inverse, so the system has no one solution: a pivot of its factorisation is zero.
+        """,
+        """
+            f(A, b) = A \\ b
+            f([1.0 2.0; 2.0 4.0], [1.0, 2.0])
+        """,
+        """
+            f(A, b) = A \\ b
+            f([1.0 2.0; 2.0 5.0], [1.0, 2.0])
+        """,
+    ),
+    "E0414": _page(
+        """
+            A symmetric matrix is not positive definite, so it has no Cholesky factor; a covariance may have lost that by
+            rounding, or the matrix is not a covariance.
+        """,
+        """
+            f(A) = cholesky(A).L
+            f([1.0 2.0; 2.0 1.0])
+        """,
+        """
+            f(A) = cholesky(A).L
+            f([2.0 1.0; 1.0 2.0])
+        """,
+    ),
     "E0501": _page(
         """
             A gradient needs a function whose result is one real number. Take a component of the result, or use
