@@ -585,9 +585,9 @@ PAGES: dict[str, Page] = {
     # ------------------------------------------------------------ E05 differentiation
     "E0412": _page(
         """
-            The sizes of arrays do not fit together. `A + B`, `A - B` and `==` of elements want arrays of one shape; an operator
-            with a dot stretches what has size 1; `A * B` wants as many columns as rows; blocks that are put side by side want
-            as many rows.
+            The sizes of arrays do not fit together. `A + B` and `A - B` want arrays of one shape; an operator with a
+            dot stretches what has size 1; `A * B` wants as many columns of A as rows of B; blocks that are put side by
+            side want as many rows.
         """,
         """
             f(a, b) = a + b
@@ -613,8 +613,8 @@ PAGES: dict[str, Page] = {
     ),
     "E0414": _page(
         """
-            A symmetric matrix is not positive definite, so it has no Cholesky factor; a covariance may have lost that by
-            rounding, or the matrix is not a covariance.
+            A symmetric matrix is not positive definite, so it has no Cholesky factor; a covariance may have lost that
+            by rounding, or the matrix is not a covariance.
         """,
         """
             f(A) = cholesky(A).L
