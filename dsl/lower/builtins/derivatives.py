@@ -19,7 +19,7 @@ from dsl.lower.builtins import copies, duals
 from dsl.lower.builtins.duals import REALS
 from dsl.lower.builtins.entries import Entries, entry
 from dsl.lower.builtins.registry import builtin
-from dsl.lower.calls import ClosureCode, Keywords, accepts, call_spec, call_value, caller, ir_name
+from dsl.lower.calls import ClosureCode, Keywords, accepts, call_name, call_spec, call_value, caller, ir_name
 from dsl.lower.declarations import GenericFunction
 from dsl.lower.frame import Frame
 from dsl.lower.scopes import FunctionScope
@@ -47,6 +47,7 @@ from dsl.types import (
     TupleType,
     VariantType,
     VectorType,
+    is_complex_number,
     is_ref,
     leaves,
     tangent,
@@ -311,6 +312,8 @@ def prime(f: Frame, args: list[Val]) -> Val | None:
         return fn_val(DERIVATIVE, "f'", [("f", v)])
     if is_array(v.type):
         return adjoint(f, v)
+    if is_complex_number(v.type):
+        return call_name(f, "conj", [v])
     return v if is_number(v.type) else None
 
 

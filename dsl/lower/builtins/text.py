@@ -50,6 +50,7 @@ from dsl.types import (
     TypeValue,
     VariantType,
     VectorType,
+    is_complex_number,
     record_leaves,
 )  # fmt: skip
 
@@ -154,13 +155,29 @@ def _show_named(p: _Printer, v: Val, quoted: bool) -> None:
 
 def _show_struct(p: _Printer, v: Val, quoted: bool) -> None:
     assert isinstance(v.type, StructType)
-    if not v.type.mutable:
+    if is_complex_number(v.type) and v.type.items[0] != BOOLEAN:
+        _show_complex(p, *items_of(v))
+    elif not v.type.mutable:
         p.listed(items_of(v), f"{v.type.name}(", ")")
     elif not p.printing:
         p.add(f"{v.type.name}(…)")
     else:
         parts = TupleType(p.f.current(v.type))
         p.listed(items_of(p.f.load(v.leaf, 0, parts)), f"{v.type.name}(", ")")
+
+
+def _show_complex(p: _Printer, real: Val, imaginary: Val) -> None:
+    """`1.0 - 2.0im`, `1.0 + NaN*im`; in a message, where nothing is decided, `1.0 + -2.0im`."""
+    p.value(real, True)
+    if not p.printing:
+        p.add(" + ")
+        p.value(imaginary, True)
+        p.add("im")
+        return
+    f = p.f
+    p.choice(call_name(f, "signbit", [imaginary]).leaf, lambda: p.add(" - "), lambda: p.add(" + "))
+    p.value(call_name(f, "abs", [imaginary]), True)
+    p.choice(call_name(f, "isfinite", [imaginary]).leaf, lambda: p.add("im"), lambda: p.add("*im"))
 
 
 def _show_optional(p: _Printer, v: Val, quoted: bool) -> None:

@@ -11,6 +11,8 @@ import numpy
 import pytest
 
 import dsl
+from dsl.api import open_workspace
+from dsl.diagnostics import Source
 from tests.support.ways import FAST, WAYS, Way, evaluate, load
 
 MODULE = dsl.loads("")
@@ -69,7 +71,8 @@ def test_the_derivative_on_the_branch_cut_is_that_of_its_side(name: str) -> None
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("abs(3 + 4im)", 5.0), ("abs2(3 + 4im)", 25), ("angle(-1.0im)", -math.pi / 2), ("conj(1 + 2im)", 1 - 2j),
+        ("abs(3 + 4im)", 5.0), ("abs2(3 + 4im)", 25), ("angle(-1.0im)", -math.pi / 2),
+        ("conj(1 + 2im)", 1 - 2j), ("(1 + 2im)'", 1 - 2j),
         ("reim(1.5 - 2im)", (1.5, -2.0)), ("real(2.0) + imag(2.0)", 2.0), ("im^2", -1), ("im * im == -1", True),
         ("1 + 0im == 1", True), ("2.0im == im", False), ("isreal(1.0 + 0im)", True),
         ("abs(1e200 + 1e200im)", 2**0.5 * 1e200),
@@ -99,6 +102,10 @@ def test_value(text: str, expected: Any) -> None:
 )  # fmt: skip
 def test_text(text: str, shown: str) -> None:
     assert MODULE.eval(f'"$({text})"') == shown
+    if text != "im":
+        printed: list[str] = []
+        open_workspace(Source("test", f"println({text})"), print_expressions=True, out=printed.append)
+        assert "".join(printed) == shown + "\n"
 
 
 def test_the_logarithm_loses_no_digits_near_the_unit_circle() -> None:

@@ -170,6 +170,7 @@ def test_no_such_distribution(text: str, said: str) -> None:
 VECTORS = """
 dirichlet(x, α) = dirichlet_logpdf(x, α)
 normal(x, μ, L) = multi_normal_cholesky_logpdf(x, μ, L)
+full(x, μ, Σ) = multi_normal_logpdf(x, μ, Σ)
 multinomial(p) = multinomial_logpmf([2, 0, 3], p)
 category(η) = categorical_logit_logpmf(2, η)
 """
@@ -196,6 +197,11 @@ def test_densities_of_vectors(way: Way) -> None:
     covariance = FACTOR @ FACTOR.T
     expected = stats.multivariate_normal.logpdf(X, MEAN, covariance)
     assert module.normal(X, MEAN, FACTOR) == pytest.approx(expected, rel=1e-13)
+    assert module.full(X, MEAN, covariance) == pytest.approx(expected, rel=1e-12)
+    _, by_mean, by_covariance = dsl.gradient(module.full, X, MEAN, covariance)
+    inverse, z = numpy.linalg.inv(covariance), numpy.linalg.solve(covariance, X - MEAN)
+    assert by_mean == pytest.approx(z, rel=1e-12)
+    assert (by_covariance + by_covariance.T) / 2 == pytest.approx((numpy.outer(z, z) - inverse) / 2, rel=1e-11)
     by_x, by_mean, by_factor = dsl.gradient(module.normal, X, MEAN, FACTOR)
     inverse = numpy.linalg.inv(covariance)
     assert by_x == pytest.approx(-inverse @ (X - MEAN), rel=1e-12)
