@@ -26,6 +26,7 @@ from dsl.lower.arrays import (
 from dsl.lower.builtins.arrays import common_item
 from dsl.lower.builtins.indexing import WHOLE, nest
 from dsl.lower.builtins.memory import collected
+from dsl.lower.builtins.numbers import to_number
 from dsl.lower.builtins.reductions import better, neutral
 from dsl.lower.builtins.registry import builtin, extend
 from dsl.lower.calls import call_function, call_name, call_value
@@ -337,7 +338,7 @@ def _running(name: str, symbol: str) -> None:
         v = array_of(f, args[0]) if len(args) == 1 else None
         if v is None:
             return None
-        as_number = (lambda x: call_name(f, "Int64", [x])) if geometry(f, v).item == BOOLEAN else _same
+        as_number = (lambda x: to_number(f, x, INT64)) if geometry(f, v).item == BOOLEAN else _same
         return scan(f, v, dims, as_number, lambda a, b: call_name(f, symbol, [a, b]))
 
 

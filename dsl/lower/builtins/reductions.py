@@ -174,8 +174,10 @@ def better(f: Frame, symbol: str, a: Val, b: Val) -> Val:
     if not (is_number(a.type) and is_number(b.type)):
         c = call_name(f, symbol, [b, a])
         return branch(f, c.leaf, lambda: b, lambda: a, True)
-    t = promote(a.type, b.type)
-    a, b = to_number(f, a, t), to_number(f, b, t)
+    t: LangType = BOOLEAN
+    if not a.type == b.type == BOOLEAN:
+        t = promote(a.type, b.type)
+        a, b = to_number(f, a, t), to_number(f, b, t)
     return Val(t, (f.b.prim("select", better_number(f, symbol, a, b), b.leaf, a.leaf),))
 
 
