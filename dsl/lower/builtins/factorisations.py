@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsl.lower.arrays import adjoint, geometry, is_array, item_of, rank_of
+from dsl.lower.arrays import adjoint, geometry, is_array, item_of, order_of, rank_of
 from dsl.lower.broadcast import combine, materialise, operand
 from dsl.lower.builtins.linalg import converted, in_columns, require_equal, require_square, shape_text, written
 from dsl.lower.builtins.registry import Lower, builtin, extend
@@ -74,7 +74,9 @@ class Task:
     code     of the error where `inner` gives a last part that is not 0; "" where it gives the result itself
     names    of the parts of a named tuple that is the result
     made_by  the library's function of the parts that makes the result
-    kept     whether a result for Float32 is Float32"""
+    kept     whether a result for Float32 is Float32
+    mirror   whether that of the transpose is the transpose of the result: a matrix that lies row by row is taken for
+             its transpose then, and not copied"""
 
     inner: str
     square: bool = True
@@ -83,12 +85,13 @@ class Task:
     made_by: str = ""
     kept: bool = False
     symmetric: bool = False
+    mirror: bool = False
 
 
 TASKS = {
-    "inv": Task("_inverted", code="E0413", kept=True),
-    "det": Task("_det", kept=True),
-    "logabsdet": Task("_logabsdet"),
+    "inv": Task("_inverted", code="E0413", kept=True, mirror=True),
+    "det": Task("_det", kept=True, mirror=True),
+    "logabsdet": Task("_logabsdet", mirror=True),
     "cholesky": Task("_cholesky", code="E0414", made_by="_cholesky_of"),
     "lu": Task("_lu", code="E0413", made_by="_lu_of"),
     "qr": Task("_qr", square=False, names=("Q", "R")),
@@ -96,7 +99,7 @@ TASKS = {
     "eigvals": Task("_eigvals", code="E0401", symmetric=True),
     "svd": Task("_svd", square=False, code="E0401", names=("U", "S", "V", "Vt")),
     "svdvals": Task("_svdvals", square=False, code="E0401"),
-    "exp": Task("_exponential", kept=True),
+    "exp": Task("_exponential", kept=True, mirror=True),
 }
 
 
@@ -107,7 +110,8 @@ def run(f: Frame, name: str, args: list[Val]) -> Val | None:
         return None
     if task.square:
         require_square(f, args[0], name)
-    (a,) = floats(f, args)
+    mirrored = task.mirror and order_of(args[0].type) == "C"
+    (a,) = floats(f, [adjoint(f, args[0])] if mirrored else args)
     if task.inner not in _ANY_NUMBER and item_of(f, a.type) != FLOAT64:
         return None
     if task.symmetric:
@@ -122,7 +126,8 @@ def run(f: Frame, name: str, args: list[Val]) -> Val | None:
         return named_val(task.names, parts)
     if task.made_by:
         return call_name(f, task.made_by, parts)
-    return as_given(f, parts[0], args) if task.kept else parts[0]
+    result = adjoint(f, parts[0]) if mirrored and is_array(parts[0].type) else parts[0]
+    return as_given(f, result, args) if task.kept else result
 
 
 _ANY_NUMBER = ("_inverted", "_det")  # have a method for Complex and a user's numbers
@@ -164,7 +169,10 @@ def solve(f: Frame, a: Val, b: Val) -> Val:
     if sizes[0] is not sizes[2]:
         told = f"{shape_text(2, False, 0)} and {shape_text(rank_of(b.type), False, 2)} have different numbers of rows"
         f.check(f.b.prim("eq", sizes[0], sizes[2]), "E0412", written(f) + told, *sizes)
-    (x,) = checked(f, "\\", "E0413", call_name(f, "_solved", floats(f, [a, b])))
+    mirrored = order_of(a.type) == "C" and is_number(item_of(f, a.type))
+    name = "_solved_by_transpose" if mirrored else "_solved"
+    operands = floats(f, [adjoint(f, a) if mirrored else a, b])
+    (x,) = checked(f, "\\", "E0413", call_name(f, name, operands))
     return as_given(f, x, [a, b])
 
 
