@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dsl.diagnostics import PerformanceWarning as PerformanceWarning
     from dsl.runtime.convert import Record as Record
     from dsl.runtime.convert import String as String
+    from dsl.runtime.pool import release_memory as release_memory
     from dsl.sparse import sparse_hessian as sparse_hessian
     from dsl.sparse import sparse_jacobian as sparse_jacobian
     from dsl.workspace import Function as Function
@@ -48,6 +49,7 @@ _HOMES: dict[str, str] = {
     **dict.fromkeys(("sparse_jacobian", "sparse_hessian"), "dsl.sparse"),
     **dict.fromkeys(("DslError", "DslErrors", "PerformanceWarning"), "dsl.diagnostics"),
     **dict.fromkeys(("Record", "String"), "dsl.runtime.convert"),
+    "release_memory": "dsl.runtime.pool",
     "Function": "dsl.workspace",
 }
 

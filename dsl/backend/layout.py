@@ -91,6 +91,18 @@ class Header(IntEnum):
     REGION = 3    # what CHUNKS was when it was made, where it grows; 0: ROOT
 
 
+class Chunk(IntEnum):
+    """Words at the start of a chunk, by number. There are as many as bring what follows to a multiple of 64 bytes where
+    the system gives pages."""
+
+    PREVIOUS = 0  # in its list, or the sentinel
+    NEXT = 1
+    BYTES = 2     # of the whole chunk
+    SPARE = 3
+    SPARE2 = 4
+    SPARE3 = 5
+
+
 class Region(IntEnum):
     """Words of a region, by number. The first two are the sentinel of its list of chunks."""
 

@@ -1,8 +1,9 @@
 """The memory core as LLVM IR: an arena of chunks that belongs to a call, and growable runs of records in it.
 
 Small blocks are cut off the arena's current chunk; a block of at least `LARGE` bytes is a chunk of its own, so that it
-can grow in place. Chunks hang in a list from a sentinel that the context names; nothing is freed before the whole list
-is, or the region that has a list of its own (`backend/regions.py`). What grows stays in the list that it was made in.
+can grow in place, leave the call alone, and be used again by another call (`backend/pool.py`). Chunks hang in a list
+from a sentinel that the context names; nothing is freed before the whole list is, or the region that has a list of its
+own (`backend/regions.py`). What grows stays in the list that it was made in.
 Sizes are multiples of eight bytes. A function gives null (or false) where there is no more memory, never ends the
 process. Nothing here is called `noalias`: regions use memory again.
 """
@@ -11,19 +12,21 @@ from __future__ import annotations
 
 import re
 
-from dsl.backend.layout import HEADER_SIZE, REGION_SIZE, SLOT_WORDS, WORD, Context, Header, Region
+from dsl.backend import pool
+from dsl.backend.layout import HEADER_SIZE, REGION_SIZE, SLOT_WORDS, WORD, Chunk, Context, Header, Region
 
-RESERVED = frozenset({"malloc", "realloc", "free"})
+RESERVED = frozenset({"malloc", "calloc", "realloc", "free"})
 LARGE = 1 << 16
 FIRST_CHUNK = 1 << 12
 LAST_CHUNK = 1 << 20
 LITTLE = 1 << 14  # bytes: what a region may hold before survivors are copied
-_LINKS = 2 * WORD  # at the start of a chunk: previous, next
+LINKS = WORD * len(Chunk)  # at the start of a chunk
 _MOST = 1 << 46    # more than any machine has: products of sizes below this do not overflow
 
 # A field of the context or of a header is written `ctx.FREE`, `header.DATA`: the text's `{…}` become offsets below.
 _SOURCE = """
 declare noalias ptr @malloc(i64)
+declare noalias ptr @calloc(i64, i64)
 declare noalias ptr @realloc(ptr, i64)
 declare void @free(ptr)
 
@@ -90,16 +93,63 @@ part:
 
 ; a chunk with room for %bytes bytes, put in the list behind a sentinel
 define internal ptr @dfl.chunk(ptr %sentinel, i64 %bytes) noinline nounwind {
+  %block = call ptr @dfl.chunk.of(ptr %sentinel, i64 %bytes, i1 false)
+  ret ptr %block
+}
+
+; the same, zeroed where that is asked for: memory fresh from the system is anyway
+define internal ptr @dfl.chunk.of(ptr %sentinel, i64 %bytes, i1 %zero) noinline nounwind {
   %whole = add i64 %bytes, {LINKS}
-  %chunk = call ptr @malloc(i64 %whole)
+  %large = icmp uge i64 %whole, {LARGE}
+  br i1 %large, label %look, label %fresh
+look:
+  %used = call ptr @dfl.take(i64 %whole)
+  %missing = icmp eq ptr %used, null
+  br i1 %missing, label %fresh, label %again
+again:
+  call void @dfl.link(ptr %sentinel, ptr %used)
+  %same = getelementptr i8, ptr %used, i64 {LINKS}
+  br i1 %zero, label %clear, label %ready
+clear:
+  call void @llvm.memset.p0.i64(ptr align 8 %same, i8 0, i64 %bytes, i1 false)
+  br label %ready
+ready:
+  ret ptr %same
+fresh:
+  %chunk = call ptr @dfl.system(i64 %whole, i1 %zero)
   %none = icmp eq ptr %chunk, null
   br i1 %none, label %full, label %link
 link:
+  %psize = getelementptr i8, ptr %chunk, i64 {chunk.BYTES}
+  store i64 %whole, ptr %psize
   call void @dfl.link(ptr %sentinel, ptr %chunk)
   %block = getelementptr i8, ptr %chunk, i64 {LINKS}
   ret ptr %block
 full:
   ret ptr null
+}
+
+; memory from the system; what the pool holds goes back to it where there is no more
+define internal ptr @dfl.system(i64 %bytes, i1 %zero) noinline nounwind {
+  %first = call ptr @dfl.system.once(i64 %bytes, i1 %zero)
+  %none = icmp eq ptr %first, null
+  br i1 %none, label %trim, label %good
+good:
+  ret ptr %first
+trim:
+  call void @dfl.trim()
+  %second = call ptr @dfl.system.once(i64 %bytes, i1 %zero)
+  ret ptr %second
+}
+
+define internal ptr @dfl.system.once(i64 %bytes, i1 %zero) nounwind {
+  br i1 %zero, label %clear, label %any
+clear:
+  %cleared = call ptr @calloc(i64 %bytes, i64 1)
+  ret ptr %cleared
+any:
+  %block = call ptr @malloc(i64 %bytes)
+  ret ptr %block
 }
 
 ; puts a chunk in the list behind a sentinel
@@ -142,19 +192,21 @@ together:
   br i1 %none1, label %full, label %inline
 inline:
   %behind = getelementptr i8, ptr %one, i64 {HEADER_SIZE}
+  call void @llvm.memset.p0.i64(ptr align 8 %behind, i8 0, i64 %bytes, i1 false)
   br label %fill
 apart:
   %head = call ptr @dfl.alloc(ptr %ctx, i64 {HEADER_SIZE})
   %none2 = icmp eq ptr %head, null
   br i1 %none2, label %full, label %body
 body:
-  %own = call ptr @dfl.data(ptr %ctx, i64 %bytes)
+  %plists = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
+  %lists = load ptr, ptr %plists
+  %own = call ptr @dfl.chunk.of(ptr %lists, i64 %bytes, i1 true)
   %none3 = icmp eq ptr %own, null
   br i1 %none3, label %full, label %fill
 fill:
   %m = phi ptr [ %one, %inline ], [ %head, %body ]
   %data = phi ptr [ %behind, %inline ], [ %own, %body ]
-  call void @llvm.memset.p0.i64(ptr align 8 %data, i8 0, i64 %bytes, i1 false)
   %pdata = getelementptr i8, ptr %m, i64 {header.DATA}
   %plength = getelementptr i8, ptr %m, i64 {header.LENGTH}
   %pcapacity = getelementptr i8, ptr %m, i64 {header.CAPACITY}
@@ -201,10 +253,26 @@ sized:
 extend:
   %oldchunk = getelementptr i8, ptr %data, i64 -{LINKS}
   %whole = add i64 %bytes, {LINKS}
-  %chunk = call ptr @realloc(ptr %oldchunk, i64 %whole)
-  %none1 = icmp eq ptr %chunk, null
-  br i1 %none1, label %full, label %relink
+  %pooled = call ptr @dfl.take(i64 %whole)
+  %missing = icmp eq ptr %pooled, null
+  br i1 %missing, label %larger, label %swap
+swap:
+  %past = getelementptr i8, ptr %pooled, i64 {LINKS}
+  %far.bytes = mul i64 %length, %size
+  call void @llvm.memcpy.p0.p0.i64(ptr align 8 %past, ptr align 8 %data, i64 %far.bytes, i1 false)
+  call void @llvm.memcpy.p0.p0.i64(ptr align 8 %pooled, ptr align 8 %oldchunk, i64 {chunk.BYTES}, i1 false)
+  call void @dfl.give(ptr %oldchunk)
+  br label %relink
+larger:
+  %longer = call ptr @realloc(ptr %oldchunk, i64 %whole)
+  %none1 = icmp eq ptr %longer, null
+  br i1 %none1, label %full, label %sized.anew
+sized.anew:
+  %pbytes = getelementptr i8, ptr %longer, i64 {chunk.BYTES}
+  store i64 %whole, ptr %pbytes
+  br label %relink
 relink:
+  %chunk = phi ptr [ %pooled, %swap ], [ %longer, %sized.anew ]
   %previous = load ptr, ptr %chunk
   %pprevious = getelementptr i8, ptr %previous, i64 {WORD}
   store ptr %chunk, ptr %pprevious
@@ -263,7 +331,7 @@ loop:
 body:
   %pnext = getelementptr i8, ptr %chunk, i64 {WORD}
   %next = load ptr, ptr %pnext
-  call void @free(ptr %chunk)
+  call void @dfl.give(ptr %chunk)
   br label %loop
 done:
   ret void
@@ -273,7 +341,12 @@ done:
 
 def helpers(exported: bool) -> str:
     """The text of all functions; `exported`: Python calls `dfl.new`, too."""
-    return filled(_SOURCE, "" if exported else "internal ")
+    return filled(_SOURCE, "" if exported else "internal ") + filled(pool.SOURCE, "internal ")
+
+
+def trimmer() -> str:
+    """The text of a module that exports `dfl.trim` alone."""
+    return "declare void @free(ptr)\n" + filled(pool.SOURCE)
 
 
 def filled(source: str, linkage: str = "") -> str:
@@ -281,8 +354,11 @@ def filled(source: str, linkage: str = "") -> str:
     names: dict[str, object] = {f"ctx.{w.name}": WORD * w for w in Context}
     names |= {f"header.{w.name}": WORD * w for w in Header}
     names |= {f"region.{w.name}": WORD * w for w in Region}
+    names |= {f"chunk.{w.name}": WORD * w for w in Chunk}
+    names |= {f"pool.{w.name}": WORD * w for w in pool.Pool}
     names |= {
-        "WORD": WORD, "LINKS": _LINKS, "MOST": _MOST, "LARGE": LARGE, "LAST_CHUNK": LAST_CHUNK,
+        "pool.SLOTS": pool.SLOTS, "pool.WORDS": pool.WORDS,
+        "WORD": WORD, "LINKS": LINKS, "MOST": _MOST, "LARGE": LARGE, "LAST_CHUNK": LAST_CHUNK,
         "HEADER_SIZE": HEADER_SIZE, "REGION_SIZE": REGION_SIZE, "SLOT": WORD * SLOT_WORDS, "LITTLE": LITTLE,
         "linkage": linkage, "memory": "{memory}",  # of inline assembly
     }  # fmt: skip

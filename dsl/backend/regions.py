@@ -127,7 +127,7 @@ body:
   %stays = icmp eq ptr %c, %kept
   br i1 %stays, label %again, label %drop
 drop:
-  call void @free(ptr %c)
+  call void @dfl.give(ptr %c)
   br label %again
 again:
   br label %loop

@@ -11,23 +11,25 @@ from __future__ import annotations
 
 import ctypes
 import struct
-import weakref
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from dsl.backend.emit import ENTRY, EmittedUnit
 from dsl.backend.layout import (
     WORD,
+    Chunk,
     Context,
     Header,
     record_format,
+    record_size,
     slots_format,
 )
-from dsl.backend.memory import FIRST_CHUNK
+from dsl.backend.memory import FIRST_CHUNK, LARGE, LINKS
 from dsl.diagnostics import DslError, error
 from dsl.interp import Memory
 from dsl.ir.message import message
-from dsl.runtime.buffers import Buffer, Flat, copied_from
+from dsl.runtime.buffers import Buffer, Flat, array_on, copied_from
 from dsl.runtime.stack import lowest_address
 from dsl.types import BOOL, F32, F64, I64, LeafType, Mem, Obj, is_ref
 
@@ -76,20 +78,50 @@ class Direct:
         return [bool(result & 1)] if self._results[0] == BOOL else [result]
 
 
+_Pair = ctypes.c_int64 * 2  # the links of a chunk, or a sentinel: PREVIOUS and NEXT
+
+
 class Chunks:
-    """The memory that a call took: freed with this object."""
+    """A list of chunks that native code has taken: freed with this object, by the library that it keeps."""
+
+    __slots__ = ("__weakref__", "_library", "_release", "address", "keeps", "sentinel")
 
     def __init__(self, library: Library, release: Callable[[int], None]) -> None:
-        self.sentinel = (ctypes.c_int64 * 2)()
+        self.sentinel = _Pair()
         self.keeps: list[Any] = []  # what else must live as long: the memory of other calls that this one refers to
         self.address = ctypes.addressof(self.sentinel)
-        # the library must outlive the memory, since it frees it
-        weakref.finalize(self, _release, release, self.sentinel, library).atexit = False
+        self._release = release
+        self._library = library
+
+    def take(self, data: int) -> Chunks:
+        """The chunk that data is all of, taken out of this list, as a list of its own."""
+        own = Chunks(self._library, self._release)
+        chunk = data - LINKS
+        before, behind = _links(chunk)
+        _links(before)[Chunk.NEXT] = behind
+        if behind:
+            _links(behind)[Chunk.PREVIOUS] = before
+        _links(chunk)[:] = (own.address, 0)
+        own.sentinel[Chunk.NEXT] = chunk
+        return own
+
+    def __del__(self) -> None:
+        if self.sentinel[Chunk.NEXT]:
+            self._release(self.address)
 
 
-def _release(release: Callable[[int], None], sentinel: Any, library: Library) -> None:
-    if sentinel[1]:
-        release(ctypes.addressof(sentinel))
+def _links(address: int) -> Any:
+    return _Pair.from_address(address)
+
+
+class Owned:
+    """Bytes in a chunk of their own, for NumPy to use: freed when no array refers to them."""
+
+    __slots__ = ("__array_interface__", "_chunks")
+
+    def __init__(self, chunks: Chunks, data: int, size: int) -> None:
+        self._chunks = chunks
+        self.__array_interface__ = {"data": (data, False), "shape": (size,), "typestr": "|u1", "version": 3}
 
 
 class ObjHandle:
@@ -113,6 +145,7 @@ class Through:
         self._params = struct.Struct(slots_format(root.params))
         self._results = struct.Struct(slots_format(root.results))
         self._refs = any(is_ref(t) for t in (*root.params, *root.results))
+        self.gives_records = any(map(_may_hold_obj, (*root.params, *root.results)))  # an `obj` comes in or out
         self._context = ctypes.c_int64 * (Context.OPERANDS + unit.operands)
         self._running: Running = {}
         self._printer = _printer(unit.prints, self._running) if unit.prints else None
@@ -162,6 +195,10 @@ class Through:
         words = bytes(context)[WORD * Context.OPERANDS :]
         operands = struct.unpack_from(slots_format(site.types), words)
         return error(site.code, message(site.text, operands, site.types), site.span, site.hint)
+
+
+def _may_hold_obj(t: LeafType) -> bool:
+    return isinstance(t, Obj) or (isinstance(t, Mem) and any(map(_may_hold_obj, t.fields)))
 
 
 def _printer(prints: Sequence[tuple[str, tuple[LeafType, ...]]], running: Running) -> Any:
@@ -272,10 +309,23 @@ class Copies:
         """The memory for what native code has made: its bytes, if it is a longer run of plain records."""
         length = _word(address, Header.LENGTH)
         if length != 1 and type.fields and not any(is_ref(f) for f in type.fields):
-            data = copied_from(_word(address, Header.DATA), type.fields, length)
+            data = self._handed_over(address, type)
+            if data is None:
+                data = copied_from(_word(address, Header.DATA), type.fields, length)
             return Buffer(type.fields, data, length, fresh=True)
         self._unread.append(address)
         return Memory([])
+
+    def _handed_over(self, address: int, type: Mem) -> Any:
+        """The records where they lie, if they are a chunk of this call's and no `obj` can refer to them; else None."""
+        size, capacity = record_size(type.fields), _word(address, Header.CAPACITY)
+        if capacity * size < LARGE or self._chunks is None or self._through.gives_records:
+            return None
+        if _word(address, Header.REGION) != self._chunks.address or "numpy" not in sys.modules:
+            return None
+        data = _word(address, Header.DATA)
+        owned = Owned(self._chunks.take(data), data, _word(address, Header.LENGTH) * size)
+        return array_on(owned, type.fields)
 
     def write_back(self) -> None:
         """Bring every Memory to the contents that native code has left."""

@@ -27,8 +27,17 @@ def block(fields: Sequence[LeafType], count: int) -> Any:
     numpy = sys.modules.get("numpy")
     if numpy is None:
         return bytearray(size)
-    dtype = _DTYPES.get(str(fields[0]), "uint8") if len(fields) == 1 else "uint8"
-    return numpy.empty(size // numpy.dtype(dtype).itemsize, dtype)
+    dtype = numpy.dtype(_dtype(fields))
+    return numpy.empty(size // dtype.itemsize, dtype)
+
+
+def _dtype(fields: Sequence[LeafType]) -> str:
+    return _DTYPES.get(str(fields[0]), "uint8") if len(fields) == 1 else "uint8"
+
+
+def array_on(owner: Any, fields: Sequence[LeafType]) -> Any:
+    """The bytes of an owner that NumPy can use, as a flat array of records."""
+    return sys.modules["numpy"].asarray(owner).view(_dtype(fields))
 
 
 def copied_from(address: int, fields: Sequence[LeafType], count: int) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from dsl.backend.emit import EmittedUnit, emit
 from dsl.backend.listing import assembly_of, function_of
 from dsl.ir.core import Program
+from dsl.runtime import pool
 from dsl.runtime.blas import addresses
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
 
@@ -45,7 +46,8 @@ class Unit:
             from dsl.runtime.llvm import Library, object_code
 
             code = object_code(self.emitted.text, self.opt_level)
-            self._boundary = boundary(self.emitted, Library(code, exports(self.emitted), addresses(self.emitted.blas)))
+            imports = addresses(self.emitted.blas) | (pool.symbols() if self.emitted.allocates else {})
+            self._boundary = boundary(self.emitted, Library(code, exports(self.emitted), imports))
 
     @property
     def llvm_raw(self) -> str:
