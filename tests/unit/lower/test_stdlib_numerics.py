@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 
 import dsl
 from tests.support import oracle
-from tests.support.ways import FAST, WAYS, Way, load
+from tests.support.ways import FAST, REVERSE, WAYS, Way, load
 
 # ---------------------------------------------------------------- differential equations
 
@@ -112,6 +112,8 @@ enclosed(p, q) = find_root(x -> x^3 - p * x - q, 0, 5)
 newtons(p, q) = newton(x -> x^3 - p * x - q, 2)
 arrays(v) = find_root(x -> x^3 - v[1] * x - v[2], 0.0, 5.0)
 kepler(e, m) = newton(x -> x - e * sin(x) - m, m)
+system(a, b) = newton(x -> [x[1]^2 + x[2]^2 - a, x[1] * x[2] - b], [2.0, 1])[1]
+system_of(v) = newton(x -> [x[1]^2 + x[2]^2 - v[1], x[1] * x[2] - v[2]], [2.0, 1.0])[1]
 angle_(a) = fixed_point(x -> cos(a * x), 1)
 pairs(a) = fixed_point(x -> (cos(a * x[2]) / 2, sin(x[1]) / 2), (1.0, 1.0))[1]
 vectors(a, b) = fixed_point(x -> [cos(a * x[2]) / 2, b * sin(x[1]) / 2], [1.0, 1.0])[1]
@@ -142,6 +144,22 @@ def test_higher_derivatives_of_a_root(way: Way) -> None:
     assert (by_e, by_m) == pytest.approx(
         oracle.gradient(lambda e, m: mp.findroot(lambda x: x - e * mp.sin(x) - m, 1.3), 0.9, 0.4), rel=1e-12
     )
+
+
+def _circle_and_hyperbola(a: Any, b: Any) -> Any:
+    """x² + y² = a, x y = b, the solution with x > y"""
+    return (mp.sqrt(a + 2 * b) + mp.sqrt(a - 2 * b)) / 2
+
+
+@pytest.mark.parametrize("way", REVERSE, ids=lambda w: w.name)
+def test_root_of_a_system(way: Way) -> None:
+    module = load(ROOTS, way)
+    assert module.system(5.0, 1.5) == pytest.approx(oracle.value(_circle_and_hyperbola, 5.0, 1.5), rel=1e-14)
+    expected = oracle.gradient(_circle_and_hyperbola, 5.0, 1.5)
+    assert dsl.gradient(module.system, 5.0, 1.5) == pytest.approx(expected, rel=1e-12)
+    assert dsl.gradient(module.system_of, numpy.array([5.0, 1.5]))[0] == pytest.approx(expected, rel=1e-12)
+    second = oracle.derivative(lambda a: _circle_and_hyperbola(a, mp.mpf(1.5)), 5.0, 2)
+    assert module.eval("(a -> system(a, 1.5))''(5.0)") == pytest.approx(second, rel=1e-11)
 
 
 def _coupled(a: Any, b: Any) -> Any:
