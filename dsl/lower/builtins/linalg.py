@@ -44,6 +44,7 @@ from dsl.types import (
     AdjointType,
     ArrayType,
     LangType,
+    RangeType,
     VectorType,
     is_complex_number,
 )  # fmt: skip
@@ -193,6 +194,8 @@ def inner(f: Frame, a: Val, b: Val) -> Val:
 @extend("*")
 def lower_product(f: Frame, args: list[Val]) -> Val | None:
     """`A * B`; of a chain that ends in a vector, the last product is the first."""
+    if any(is_array(a.type) for a in args) and not any(is_number(a.type) for a in args):
+        args = [in_memory(f, a) for a in args]
     if len(args) < 2 or not all(_multiplied(f, a) for a in args):
         return None
     if len(args) > 2 and rank_of(args[-1].type) == 1 and all(not isinstance(a.type, AdjointType) for a in args):
@@ -201,6 +204,11 @@ def lower_product(f: Frame, args: list[Val]) -> Val | None:
             total = multiply(f, a, total)
         return total
     return multiply(f, *args) if len(args) == 2 else None
+
+
+def in_memory(f: Frame, v: Val) -> Val:
+    """A range as a vector; anything else as it is."""
+    return materialise(f, operand(f, v)) if isinstance(v.type, RangeType) else v
 
 
 def _multiplied(f: Frame, v: Val) -> bool:
@@ -260,7 +268,7 @@ def lower_dot(f: Frame, args: list[Val]) -> Val | None:
     """Of complex numbers, the first is conjugated."""
     if len(args) != 2:
         return None
-    a, b = args
+    a, b = args = [in_memory(f, a) for a in args]
     if not (is_array(a.type) and is_array(b.type)):
         if is_array(a.type) or is_array(b.type):
             return None
@@ -280,7 +288,7 @@ def lower_norm(f: Frame, args: list[Val]) -> Val | None:
     """Of the elements, of a matrix too; 2 where no p is given."""
     if len(args) not in (1, 2) or (len(args) == 2 and not is_number(args[1].type)):
         return None
-    v = args[0]
+    v = in_memory(f, args[0])
     if not is_array(v.type):
         return call_name(f, "abs", [v]) if is_number(v.type) or is_complex_number(v.type) else None
     if isinstance(v.type, ArrayType) and v.type.layout == "C" and v.type.rank == 2:

@@ -237,6 +237,11 @@ def test_numbers_of_the_users_own() -> None:
     assert [np.asarray(m).tolist() for m in module.f()] == [[[1, 0], [0, 1]], [[1, 1], [0, 1]]] * 2
 
 
+def test_ranges_are_vectors() -> None:
+    same(MODULE.eval("([1 2; 3 4] * (1:2), dot(1:3, [4, 5, 6]), dot(1:3, 1:3), norm(3:4), 2 * [1, 2])"),
+         (np.array([5, 11]), 32, 14, 5.0, np.array([2, 4])))  # fmt: skip
+
+
 # ---------------------------------------------------------------- errors
 
 BAD: list[tuple[str, tuple[Array, ...], str, str]] = [
