@@ -4,7 +4,8 @@
 
 becomes `for %k = %k0, %n - 1, 1 (%c = %c0) { … }`, where %n comes from outside and that `break` is the only way out
 (`gt` and a step of -1 alike). The bound must not wrap: it is a constant, a length, or the count starts at a constant.
-Exact in value and derivative: a counter of a `for` has no tangent, so a count that starts at a variable may only count. Before that, lengths of memory that does not grow in a loop are taken before the loop.
+Exact in value and derivative: a counter of a `for` has no tangent, so a count that starts at a variable may only count.
+Before that, lengths of memory that does not grow in a loop are taken before the loop.
 """
 
 from __future__ import annotations
@@ -95,8 +96,7 @@ def _take_lengths(region: Region, resized: set[LeafType], inside: set[Value]) ->
 
 def _rewrite(fn: Function) -> bool:
     mapping: dict[Value, Value] = {}
-    changed = _region(fn.body, mapping)
-    return changed
+    return _region(fn.body, mapping)
 
 
 def _region(region: Region, mapping: dict[Value, Value]) -> bool:
