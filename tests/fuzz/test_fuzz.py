@@ -18,7 +18,7 @@ from fuzzing.tree import Node  # noqa: E402
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("subject", [[], ["--ssa"]], ids=["text", "ssa"])
+@pytest.mark.parametrize("subject", [[], ["--arrays"], ["--ssa"]], ids=["text", "arrays", "ssa"])
 def test_slice_of_the_campaign(subject: list[str], tmp_path: Path) -> None:
     fuzz = str(ROOT / "tools" / "fuzz")
     command = [fuzz, *subject, "--programs", "60", "--seed", "1", "--time", "25", "--folder", str(tmp_path)]
