@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -82,7 +83,8 @@ _Pair = ctypes.c_int64 * 2  # the links of a chunk, or a sentinel: PREVIOUS and 
 
 
 class Chunks:
-    """A list of chunks that native code has taken: freed with this object, by the library that it keeps."""
+    """A list of chunks that native code has taken: freed when this object dies. The finaliser, not the object, keeps
+    the library that frees them: in a cycle of garbage the library might be closed first."""
 
     __slots__ = ("__weakref__", "_library", "_release", "address", "keeps", "sentinel")
 
@@ -92,6 +94,7 @@ class Chunks:
         self.address = ctypes.addressof(self.sentinel)
         self._release = release
         self._library = library
+        weakref.finalize(self, _free, self.sentinel, release, library).atexit = False
 
     def take(self, data: int) -> Chunks:
         """The chunk that data is all of, taken out of this list, as a list of its own."""
@@ -105,9 +108,11 @@ class Chunks:
         own.sentinel[Chunk.NEXT] = chunk
         return own
 
-    def __del__(self) -> None:
-        if self.sentinel[Chunk.NEXT]:
-            self._release(self.address)
+
+def _free(sentinel: Any, release: Callable[[int], None], library: Library) -> None:
+    """Free what hangs from a sentinel; the library is handed in to be alive."""
+    if sentinel[Chunk.NEXT]:
+        release(ctypes.addressof(sentinel))
 
 
 def _links(address: int) -> Any:
