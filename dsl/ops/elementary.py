@@ -1,8 +1,8 @@
 """Elementary functions: roots, powers, exponentials and logarithms, trigonometric and hyperbolic functions.
 
-Values come from the C library, or are formulas of what does. Outside its domain a function gives NaN; `domain` is what
-lowering checks first. Derivatives use the result where it is at hand, and hold, differentiated again, at the points
-where formulas degenerate (`pow` and `hypot` at zero, `sinc` at zero).
+Values come from the C library, or are formulas of what does, or polynomials (`ops.polynomials`). Outside its domain a
+function gives NaN; `domain` is what lowering checks first. Derivatives use the result where it is at hand, and hold,
+differentiated again, at the points where formulas degenerate (`pow` and `hypot` at zero, `sinc` at zero).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from dsl.ops import libm
+from dsl.ops import libm, polynomials
 from dsl.ops.arith import by_float, log_of_base
 from dsl.ops.core import BINARY, PRIMITIVES, UNARY, Derivative, Primitive, Sym, declare, prim, select
 from dsl.types import F32, F64
@@ -247,7 +247,8 @@ formula("cot", "1 / tan(x)", (0.3, 2.8), lambda x: 1.0 / prim("tan", x), lambda 
 
 function("sinh", "the hyperbolic sine", (-3, 3), lambda d, x, out: d * prim("cosh", x))
 function("cosh", "the hyperbolic cosine", (-3, 3), lambda d, x, out: d * prim("sinh", x))
-function("tanh", "the hyperbolic tangent", (-3, 3), lambda d, x, out: d * _one_minus_square(out))
+formula("tanh", "the hyperbolic tangent", (-3, 3), polynomials.tanh,
+        lambda d, x, out: d * _one_minus_square(out))
 function("asinh", "the inverse hyperbolic sine", (-3, 3), lambda d, x, out: d / prim("hypot", x, 1.0))
 function(
     "acosh", "the inverse hyperbolic cosine", (1.2, 9),

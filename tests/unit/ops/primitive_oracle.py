@@ -57,6 +57,7 @@ MP: dict[str, Callable[..., Any]] = {
     "gamma": mp.gamma, "loggamma": mp.loggamma, "digamma": mp.digamma, "trigamma": lambda x: mp.polygamma(1, x),
     "beta": mp.beta, "logbeta": lambda x, y: mp.log(mp.beta(x, y)),
     "besselj": mp.besselj, "bessely": mp.bessely,
+    "pow2": lambda k: mp.ldexp(1, int(mp.nint(k))),
     "besselj0": lambda x: mp.besselj(0, x), "besselj1": lambda x: mp.besselj(1, x),
     "bessely0": lambda x: mp.bessely(0, x), "bessely1": lambda x: mp.bessely(1, x),
 }  # fmt: skip
