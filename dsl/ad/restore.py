@@ -3,6 +3,10 @@
 `restoring(program, fn, flow…)` makes, of a function that writes memory it was given, one that gives the same results
 and then puts everything back: each write is noted in a journal (the place and the whole record before), and undone
 from the last to the first. As an ordinary function it is differentiated like any other.
+
+Of a memory every write is noted from when the function's parameters lead to it, or none: what a callee writes counts
+as from outside where the call hands it memory from outside, not because it is a parameter there. (A note without those
+that follow it would be undone in another state: a record of memory that has shrunk again.)
 """
 
 from __future__ import annotations
@@ -10,11 +14,12 @@ from __future__ import annotations
 from dsl.ad.kernels import written_memories
 from dsl.ad.shadows import each_record
 from dsl.analysis import Flow, Influence
-from dsl.analysis.influence import walk_cell
+from dsl.analysis.influence import Cell, walk_cell
 from dsl.ir.core import Function, Op, Program, Region, Value, clone_region
 from dsl.ops import Builder
 from dsl.types import I64, LeafType, Mem, is_ref
 
+Cells = frozenset[int]  # cells of the flow of one function, by identity
 STORED, PUSHED, POPPED = 0, 1, 2
 
 
@@ -29,22 +34,16 @@ class Restorer:
     def __init__(self, program: Program, influence: Influence) -> None:
         self.program = program
         self.influence = influence
-        self._journaled: dict[str, str] = {}
+        self._journaled: dict[tuple[str, Cells, tuple[Mem, ...]], str] = {}
 
     def writes(self, fn: Function) -> bool:
         """Whether a function may write memory that a parameter leads to."""
-        return bool(self._written(self.influence.flow(fn.name), fn))
-
-    def _written(self, flow: Flow, fn: Function) -> set[int]:
-        cells = set()
-        for p in fn.params:
-            if is_ref(p.type):
-                cells |= {id(c) for c in walk_cell(flow.cell(p)) if c.written}
-        return cells
+        return any(c.written for p in fn.params if is_ref(p.type) for c in walk_cell(self._flow(fn).cell(p)))
 
     def restoring(self, fn: Function) -> Function:
         """The copy that undoes its writes."""
-        types = self._types(fn)
+        outside = frozenset(id(c) for p in fn.params if is_ref(p.type) for c in walk_cell(self._flow(fn).cell(p)))
+        types = self._types(fn, outside)
         new = Function(
             self.program.fresh(f"{fn.name}.restoring"),
             Region([p.type for p in fn.params], [p.hint for p in fn.params]), fn.results, fn.title, fn.span,
@@ -52,63 +51,81 @@ class Restorer:
         self.program.add(new)
         b = Builder(new.body, fn.span)
         journals = {t: b.op("new", (b.i64(0),), (journal_type(t),)).result for t in types}
-        inner = self.program.functions[self._journal(fn, types)]
+        inner = self.program.functions[self._journal(fn, outside, types)]
         results = b.call(inner, [*new.params, *journals.values()])
         for t, journal in journals.items():
             _undo(t, journal, b)
         b.return_(*results)
         return new
 
-    def _types(self, fn: Function) -> list[Mem]:
-        """The memory types that a function or its callees may write, in a fixed order."""
-        found: list[Mem] = []
-        seen: set[str] = set()
-        work = [fn.name]
+    def _types(self, fn: Function, outside: Cells) -> tuple[Mem, ...]:
+        """The types of the memories from outside that a function or its callees may write, in a fixed order."""
+        found: dict[Mem, None] = {}
+        seen: set[tuple[str, Cells]] = set()
+        work = [(fn, outside)]
         while work:
-            name = work.pop()
-            if name in seen:
+            fn, outside = work.pop()
+            if (fn.name, outside) in seen:
                 continue
-            seen.add(name)
-            for op in self.program.functions[name].body.walk():
-                if op.name == "call":
-                    work.append(op.attrs["fn"])
-                for m in written_memories(op):
-                    if isinstance(m.type, Mem) and m.type not in found:
-                        found.append(m.type)
-        return found
+            seen.add((fn.name, outside))
+            for op in fn.body.walk():
+                work += self._noted_call(fn, op, outside)
+                found.update((m.type, None) for m in self._noted(fn, op, outside) if isinstance(m.type, Mem))
+        return tuple(found)
 
-    def _journal(self, fn: Function, types: list[Mem]) -> str:
-        """The copy that notes its writes in journals, its last parameters."""
-        if fn.name in self._journaled:
-            return self._journaled[fn.name]
-        name = self._journaled[fn.name] = self.program.fresh(f"{fn.name}.journaled")
+    def _journal(self, fn: Function, outside: Cells, types: tuple[Mem, ...]) -> str:
+        """The copy that notes its writes to memory from outside in journals, its last parameters."""
+        key = (fn.name, outside, types)
+        if key in self._journaled:
+            return self._journaled[key]
+        name = self._journaled[key] = self.program.fresh(f"{fn.name}.journaled")
         new = Function(name, Region(), fn.results, fn.title, fn.span)
         self.program.add(new)
-        flow = self.influence.flow(fn.name)
-        outside = self._written(flow, fn)
-        kept = {op: [m for m in written_memories(op) if id(flow.cell(m)) in outside] for op in fn.body.walk()}
-        calls = [op for op in fn.body.walk() if op.name == "call" and self._needs_journal(op)]
         mapping: dict[Value, Value] = {}
-        places = {id(op): i for i, op in enumerate(fn.body.walk())}
         new.body = clone_region(fn.body, mapping)
-        copies = list(new.body.walk())
         journals = {}
         for t in types:
             p = Value(journal_type(t), new.body)
             new.body.params.append(p)
             journals[t] = p
-        for op in calls:
-            copy = copies[places[id(op)]]
-            callee = self.program.functions[op.attrs["fn"]]
-            copy.attrs["fn"] = self._journal(callee, types)
-            copy.args += list(journals.values())
-        noted = {id(copies[places[id(op)]]): [mapping.get(m, m) for m in ms] for op, ms in kept.items() if ms}
+        noted = {}
+        for op, copy in zip(list(fn.body.walk()), list(new.body.walk()), strict=True):
+            for callee, context in self._noted_call(fn, op, outside):
+                copy.attrs["fn"] = self._journal(callee, context, types)
+                copy.args += list(journals.values())
+            if memories := self._noted(fn, op, outside):
+                noted[id(copy)] = [mapping.get(m, m) for m in memories]
         _note(new.body, noted, journals)
         return name
 
-    def _needs_journal(self, op: Op) -> bool:
+    # ------------------------------------------------------------ what is from outside
+    def _flow(self, fn: Function) -> Flow:
+        return self.influence.flow(fn.name)
+
+    def _noted(self, fn: Function, op: Op, outside: Cells) -> list[Value]:
+        """The memories from outside that an op writes."""
+        return [m for m in written_memories(op) if id(self._flow(fn).cell(m)) in outside]
+
+    def _noted_call(self, fn: Function, op: Op, outside: Cells) -> list[tuple[Function, Cells]]:
+        """The callee of a call, and what is from outside in it, where it may write such memory."""
+        if op.name != "call":
+            return []
         callee = self.program.functions[op.attrs["fn"]]
-        return "rule" not in callee.attrs and self.writes(callee)
+        if "rule" in callee.attrs:
+            return []
+        caller, flow = self._flow(fn), self._flow(callee)
+        work = [(caller.cell(a), flow.cell(p)) for a, p in zip(op.args, callee.params, strict=True) if is_ref(p.type)]
+        seen: set[tuple[int, int]] = set()
+        found: dict[int, Cell] = {}
+        while work:
+            ours, theirs = (c.find() for c in work.pop())
+            if (id(ours), id(theirs)) in seen:
+                continue
+            seen.add((id(ours), id(theirs)))
+            if id(ours) in outside:
+                found.update((id(c), c) for c in walk_cell(theirs))
+            work += [(ours.children[f], child) for f, child in theirs.children.items() if f in ours.children]
+        return [(callee, frozenset(found))] if any(c.written for c in found.values()) else []
 
 
 def _note(region: Region, written: dict[int, list[Value]], journals: dict[Mem, Value]) -> None:
