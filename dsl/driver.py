@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from dsl.ad import Plan, expand, reverse_plan
+from dsl.ad import Plan, expand, flat_parameters, reverse_plan
 from dsl.diagnostics import Source, error
 from dsl.interp import run as interpret
 from dsl.ir.core import Function, Program, Region, RegionBuilder, clone_function
@@ -88,14 +88,17 @@ class Timings(dict[str, float]):
 @dataclass(eq=False)
 class Compiled:
     """An entry that can be called: `program` is its SSA after all passes, `globals` the leaves of top-level variables
-    that its function takes after the arguments. The native unit is made when it is first asked for."""
+    that its function takes after the arguments. The native unit is made when it is first asked for. `apart`: the
+    parameters that are taken to be different memories; for a call where they are not there is `cautious`."""
 
     entry: Entry
     options: Options
     program: Program
     globals: list[tuple[str, int]]
     timings: Timings
+    apart: tuple[int, ...] = ()
     native: Unit | None = None
+    cautious: Compiled | None = None
 
     @cached_property
     def params(self) -> tuple[LeafType, ...]:
@@ -157,8 +160,9 @@ class Driver:
         with deep_recursion(), self.timings.stage("lower"):
             return make()
 
-    def compile(self, entry: Entry, options: Options | None = None) -> Compiled:
-        """The stages, in order: lowered SSA → passes → derivatives → passes (→ LLVM → native code, when called)."""
+    def compile(self, entry: Entry, options: Options | None = None, cautious: bool = False) -> Compiled:
+        """The stages, in order: lowered SSA → passes → derivatives → passes (→ LLVM → native code, when called).
+        Arguments are taken to be different memories, unless it is to be `cautious`."""
         o = options or self.options
         roots = [entry.name]
         with deep_recursion():
@@ -167,6 +171,10 @@ class Driver:
                 drop_domain_checks(program)
             with self.timings.stage("passes"):
                 globals_ = bind_globals(program, entry.name)
+            root = program.functions[entry.name]
+            apart = () if cautious else tuple(sorted(flat_parameters(root)))
+            if len(apart) > 1:
+                root.attrs["apart"] = True
             if o.optimize:
                 with self.timings.stage("passes"):
                     optimise(program, roots, "before-ad", verify=o.verify)
@@ -177,7 +185,7 @@ class Driver:
                     optimise(program, roots, "after-ad", verify=o.verify)
             if o.verify:
                 verify(program)
-        return Compiled(entry, o, program, globals_, self.timings)
+        return Compiled(entry, o, program, globals_, self.timings, apart)
 
     def call(self, compiled: Compiled, args: Sequence[Any], once: bool = False) -> list[Any]:
         """Call compiled code with leaf values; the values of the top-level variables it uses are added. What runs once
@@ -185,13 +193,24 @@ class Driver:
         values = [*args, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
         if not compiled.takes_memory:
             return self._run(compiled, values, once)
+        compiled = self._fitting(compiled, values)
         function, access = compiled.function, lambda: compiled.access
         with arrays_lent(values, compiled.params, access, function, compiled.names) as lent:
             return self._run(compiled, lent, once)
 
+    def _fitting(self, compiled: Compiled, values: Sequence[Any]) -> Compiled:
+        """What is right for these arguments: other code where one memory is two of them."""
+        apart = [id(values[k]) for k in compiled.apart]
+        if len(apart) < 2 or len(set(apart)) == len(apart):
+            return compiled
+        if compiled.cautious is None:
+            compiled.cautious = self.compile(compiled.entry, compiled.options, cautious=True)
+        return compiled.cautious
+
     def trace(self, compiled: Compiled, args: Sequence[Any], arithmetic: Arithmetic) -> list[Any]:
         """Run compiled code by the interpreter, on numbers of another kind. What it prints is dropped."""
         values = [*args, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
+        compiled = self._fitting(compiled, values)
         function, access = compiled.function, lambda: compiled.access
         with arrays_lent(values, compiled.params, access, function, compiled.names) as lent:
             return interpret(compiled.program, compiled.entry.name, lent, lambda text: None, arithmetic)

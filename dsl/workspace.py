@@ -20,6 +20,7 @@ from dsl.driver import Compiled, Driver, Mode, Options
 from dsl.lower.declarations import StructDecl
 from dsl.lower.session import Entry
 from dsl.runtime.convert import from_leaves, to_leaves, write_back
+from dsl.runtime.quick import GENERAL, Quick, forms
 from dsl.runtime.show import show_leaves, to_json
 from dsl.runtime.typeof import type_of
 from dsl.syntax import show
@@ -87,6 +88,8 @@ class Function:
         self.type = type
         self.leaves = tuple(leaves)
         self.mode = mode
+        self._transformed: dict[tuple[Any, ...], Function] = {}
+        self._quick: dict[tuple[Any, ...], Quick | None] = {}  # by the state of the program and the forms of arguments
         self.__name__ = type.name if isinstance(type, FnType) else str(type)
 
     @property
@@ -110,11 +113,34 @@ class Function:
         if "out" in keywords and hasattr(keywords["out"], "dtype"):
             out = keywords.pop("out")
             return filled(out, self(*args, **keywords))
-        return self.workspace.value(self.workspace.apply(self, args, keywords))
+        known = None if keywords else forms(args)
+        if known is None:
+            return self.workspace.value(self.workspace.apply(self, args, keywords))
+        return self._of_forms((self.workspace.session.generation, *known), args)
+
+    def _of_forms(self, key: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
+        """The value for arguments of known forms: the second call of the same forms knows what to do."""
+        quick = self._quick.get(key)
+        if quick is not None:
+            value = quick.call(args)
+            if value is not GENERAL:
+                return value
+        value = self.workspace.value(self.workspace.apply(self, args, {}))
+        if key not in self._quick:
+            types = self.workspace.types_of(args, _argument_names(len(args)))
+            self._quick[key] = Quick.of(self.workspace.compiled(self, types), self.leaves, args, types)
+        return value
 
     # -- derivatives
     def transformed(self, name: str, argnums: Argnums = 0, mode: Mode | None = None) -> Function:
         """What a transform makes of this function. `argnums` is a number of another kind for some: the order."""
+        key = (self.workspace.session.generation, name, argnums, mode)
+        made = self._transformed.get(key)
+        if made is None:
+            made = self._transformed[key] = self._transform(name, argnums, mode)
+        return made
+
+    def _transform(self, name: str, argnums: Argnums, mode: Mode | None) -> Function:
         text = TRANSFORMS[name]
         if "{g}" in text:
             text = text.replace("{g}", _entries(argnums))

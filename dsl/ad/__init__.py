@@ -4,7 +4,8 @@
 `reverse_plan(program, fn, wrt)` says what the reverse of a function keeps, without making it.
 """
 
+from dsl.ad.apart import flat_parameters
 from dsl.ad.expand import expand, reverse_plan
 from dsl.ad.plan import Plan
 
-__all__ = ["Plan", "expand", "reverse_plan"]
+__all__ = ["Plan", "expand", "flat_parameters", "reverse_plan"]

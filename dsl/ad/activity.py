@@ -212,11 +212,14 @@ def _where(sources: list[Value], targets: list[Value], useful: set[Value]) -> li
     return [s for s, t in zip(sources, targets, strict=True) if t in useful]
 
 
-def root_pattern(fn: Function, influence: Influence, wrt: frozenset[int], reusable: bool = False) -> Pattern:
+def root_pattern(
+    fn: Function, influence: Influence, wrt: frozenset[int], reusable: bool = False, apart: frozenset[int] = frozenset()
+) -> Pattern:
     """The pattern of a derivative asked for with respect to the parameters `wrt`: to these come the references whose
-    memory may become active, also because a caller passed one memory as two parameters of one type."""
+    memory may become active, also because a caller passed one memory as two parameters of one type. The parameters
+    `apart` are certainly no other's memory."""
     influence.flow(fn.name)
-    flow = Flow(influence, fn, merge=True)
+    flow = Flow(influence, fn, merge=True, apart=apart)
     params = frozenset(i for i in wrt if has_tangent(fn.params[i].type))
     while True:
         activity = Activity(fn, flow, Pattern(params), influence)

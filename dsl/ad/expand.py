@@ -7,11 +7,13 @@ expansion: an error (E0504).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 from dsl.ad.activity import has_tangent, root_pattern
+from dsl.ad.apart import apart_in, flat_parameters
 from dsl.ad.derive import Deriver, Pair, dual_type
 from dsl.ad.forward import returned_duals
 from dsl.ad.plan import Plan
@@ -57,10 +59,14 @@ class Expander:
         self.taylor = Functions(self.deriver)
         self._done: set[str] = set()
         self._prepared: dict[str, Function] = {}
-        self._made: dict[tuple[str, str, tuple[int, ...]], Function] = {}
+        self._made: dict[tuple[str, str, tuple[int, ...], frozenset[int]], Function] = {}
+        # by function, the parameters that are none of its other parameters' memories
+        self._apart = {
+            fn.name: flat_parameters(fn) for fn in program.functions.values() if fn.attrs.pop("apart", False)
+        }
 
     def run(self) -> None:
-        for name in list(self.program.functions):
+        for name in [*self._apart, *self.program.functions]:
             self.function(name)
         for name in list(self.program.functions):
             self._expand_shadows(self.program.functions[name].body)
@@ -72,6 +78,7 @@ class Expander:
             return
         self._done.add(name)
         fn = self.program.functions[name]
+        _drop_unwanted(fn)
         self._region(fn, fn.body)
 
     def _region(self, fn: Function, region: Region) -> None:
@@ -120,22 +127,47 @@ class Expander:
         silent, width = bool(op.attrs.get("silent")), op.attrs.get("width", 1)
         order = op.attrs.get("order", 1)
         kind = f"{op.name}.{width}.{order}{'.silent' if silent else ''}"
-        if (kind, name, wrt) not in self._made:
+        apart = self._apart_operands(fn, op, reach)
+        if (kind, name, wrt, apart) not in self._made:
             prepared = self._prepare(name, reach)
             match op.name:
                 case "vjp":
-                    self._made[kind, name, wrt] = self._make_vjp(prepared, wrt, silent)
+                    made = self._make_vjp(prepared, wrt, silent, apart)
                 case "jvp" if order > 1:
-                    self._made[kind, name, wrt] = self._make_taylor(prepared, wrt, silent, order)
+                    made = self._make_taylor(prepared, wrt, silent, order)
                 case "jvp" if width == 1:
-                    self._made[kind, name, wrt] = self._jvp(prepared, wrt, silent)
+                    made = self._jvp(prepared, wrt, silent, apart)
                 case "jvp":
-                    self._made[kind, name, wrt] = self._wide_jvp(prepared, wrt, silent, width)
+                    made = self._wide_jvp(prepared, wrt, silent, width, apart)
                 case _:  # the halves of a pullback are made together: they agree on what a record is
                     half = kind.removeprefix(op.name)
-                    self._made[f"vjp_fwd{half}", name, wrt] = self._make_vjp_fwd(prepared, wrt, silent)
-                    self._made[f"vjp_rev{half}", name, wrt] = self._make_vjp_rev(prepared, wrt, silent)
-        return self._made[kind, name, wrt]
+                    self._made[f"vjp_fwd{half}", name, wrt, apart] = self._make_vjp_fwd(prepared, wrt, silent)
+                    self._made[f"vjp_rev{half}", name, wrt, apart] = self._make_vjp_rev(prepared, wrt, silent)
+                    return self._made[kind, name, wrt, apart]
+            self._made[kind, name, wrt, apart] = made
+        return self._made[kind, name, wrt, apart]
+
+    def _apart_operands(self, fn: Function, op: Op, reach: set[str]) -> frozenset[int]:
+        """The operands of a derivative op that are memories by themselves, those of the primal and those of the
+        derivative. What its function is told of them holds for it where nothing else uses it."""
+        if op.name not in ("vjp", "jvp"):
+            return frozenset()
+        name, known = op.attrs["fn"], self._apart.get(fn.name, frozenset())
+        target = self.program.functions[name]
+        n = len(target.params)
+        primals = apart_in(fn, op.args[:n], known)
+        if primals and name not in self._done and self._uses(name) == 1:
+            self._apart[name] = primals
+        return primals | {k for k in apart_in(fn, op.args, known) if k >= n}
+
+    def _uses(self, name: str) -> int:
+        """How many ops and rules name a function."""
+        total = 0
+        for fn in self.program.functions.values():
+            rule = fn.attrs.get("rule")
+            total += isinstance(rule, Rule) and name in (rule.forward, rule.reverse, rule.pushforward)
+            total += sum(op.attrs.get("fn") == name for op in fn.body.walk())
+        return total
 
     def _reach(self, name: str) -> set[str]:
         """Functions that a function calls or differentiates, directly or not, rules included."""
@@ -190,12 +222,17 @@ class Expander:
 
     # ------------------------------------------------------------ shadows of arguments
     def _argument_shadows(
-        self, fn: Function, params: Sequence[Value], wanted: Sequence[int], given: dict[int, Value], b: Builder
+        self, fn: Function, params: Sequence[Value], wanted: Sequence[int], given: dict[int, Value], b: Builder,
+        apart: frozenset[int] = frozenset(),
     ) -> dict[int, Value]:
         """Shadows for the reference parameters `wanted`. A shadow handed in is used as it is where no other way can
-        lead to the same memory; otherwise all are made here, one for each memory (see `_hand_over`)."""
+        lead to the same memory; otherwise all are made here, one for each memory (see `_hand_over`). `apart`: the
+        parameters, and shadows handed in, that are memories by themselves."""
         if self._alone(fn, wanted, given) and not self._grows(fn, fn.params[wanted[0]].type):
             return dict(given)
+        own = apart.issuperset(wanted) and all(_place(s) in apart for s in given.values())
+        if own and not any(self._grows(fn, fn.params[i].type) for i in wanted):
+            return {i: given[i] if i in given else self.deriver.shadows.make(params[i], b) for i in wanted}
         registries = self.deriver.shadows.registries([fn.params[i].type for i in wanted], b)
         return {i: self.deriver.shadows.make(params[i], b, registries) for i in wanted}
 
@@ -214,9 +251,11 @@ class Expander:
                 self.deriver.shadows.add_to(s, own[i], b)
 
     # ------------------------------------------------------------ jvp
-    def _jvp(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
+    def _jvp(
+        self, fn: Function, wrt: tuple[int, ...], silent: bool, apart: frozenset[int] = frozenset()
+    ) -> Function:
         """(primals…, tangents of wrt…) -> (results…, tangents of results…)"""
-        key = ("jvp.silent" if silent else "jvp.op", fn.name, wrt)
+        key = ("jvp.silent" if silent else "jvp.op", fn.name, wrt, apart)
         if key in self._made:
             return self._made[key]
         d = self.deriver
@@ -225,11 +264,11 @@ class Expander:
         results = [*fn.results, *(dual_type(fn.results[k]) for k in outputs)]
         new = self._made[key] = d.new_function(f"{fn.name}.pushforward", params, results, fn)
         b = Builder(new.body, fn.span)
-        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt)), silent=silent, in_place=False)
+        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt), apart=apart), silent=silent, in_place=False)
         tangents = dict(zip(wrt, new.params[len(fn.params) :], strict=True))
         refs = sorted(i for i in pattern.params if is_ref(fn.params[i].type))
         given = {i: t for i, t in tangents.items() if i in refs}
-        shadows = self._argument_shadows(fn, new.params, refs, given, b)
+        shadows = self._argument_shadows(fn, new.params, refs, given, b, apart)
         for i, t in given.items():
             if shadows[i] is not t:
                 d.shadows.add_to(shadows[i], t, b)
@@ -248,7 +287,9 @@ class Expander:
             return self.deriver.shadows.make(result, b)
         return b.zero(dual_type(fn.results[k]))
 
-    def _wide_jvp(self, fn: Function, wrt: tuple[int, ...], silent: bool, width: int) -> Function:
+    def _wide_jvp(
+        self, fn: Function, wrt: tuple[int, ...], silent: bool, width: int, apart: frozenset[int] = frozenset()
+    ) -> Function:
         """The same for several directions at once: where there was one tangent there are `width` side by side."""
         d = self.deriver
         outputs = [k for k, t in enumerate(fn.results) if _dual(t)]
@@ -259,7 +300,7 @@ class Expander:
         b = Builder(new.body, fn.span)
         p, n = len(fn.params), len(fn.results)
         tangents = {i: new.params[p + j * width : p + (j + 1) * width] for j, i in enumerate(wrt)}
-        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt)), silent=silent, in_place=False)
+        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt), apart=apart), silent=silent, in_place=False)
         inner = d.wide_jvp(fn, pattern, width)
         if inner is None:  # one after the other; the program prints once
             made = [
@@ -272,7 +313,7 @@ class Expander:
         shadows: list[dict[int, Value]] = []
         for lane in lanes:
             given = {i: t[lane] for i, t in tangents.items() if i in refs}
-            shadows.append(self._argument_shadows(fn, new.params, refs, given, b))
+            shadows.append(self._argument_shadows(fn, new.params, refs, given, b, apart))
             for i, t in given.items():
                 if shadows[lane][i] is not t:
                     d.shadows.add_to(shadows[lane][i], t, b)
@@ -317,7 +358,7 @@ class Expander:
         return new
 
     # ------------------------------------------------------------ vjp
-    def _make_vjp(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
+    def _make_vjp(self, fn: Function, wrt: tuple[int, ...], silent: bool, apart: frozenset[int]) -> Function:
         """(primals…, seeds…, shadows of the references in wrt…) -> (results…, cotangents of the scalars in wrt…)"""
         forward = self._forward_possible(fn, wrt)
         scalars = [i for i in wrt if not is_ref(fn.params[i].type)]
@@ -326,7 +367,7 @@ class Expander:
         few = len(scalars) == len(wrt) and (len(wrt) == 1 or (len(wrt) <= FEW and self._loops(fn)))
         if self.mode == "auto" and forward and (few or self._reverse_impossible(fn)):
             return self._vjp_forward(fn, wrt, silent)
-        return self._vjp_reverse(fn, wrt, silent)
+        return self._vjp_reverse(fn, wrt, silent, apart)
 
     def _loops(self, fn: Function) -> bool:
         """Whether a function (or what it calls) has a loop, so that reverse mode would write a tape."""
@@ -375,14 +416,15 @@ class Expander:
         given = dict(zip(refs, new.params[n + len(outputs) :], strict=True))
         return new, seeds, given
 
-    def _vjp_reverse(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:
+    def _vjp_reverse(self, fn: Function, wrt: tuple[int, ...], silent: bool, apart: frozenset[int]) -> Function:
         d = self.deriver
         new, seeds, given = self._new_vjp(fn, wrt)
         b = Builder(new.body, fn.span)
-        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt)), silent=silent)
+        pattern = replace(root_pattern(fn, d.influence, frozenset(wrt), apart=apart), silent=silent)
         primals = new.params[: len(fn.params)]
         refs = sorted(i for i in pattern.params if is_ref(fn.params[i].type))
-        shadows = self._argument_shadows(fn, primals, refs, {i: s for i, s in given.items() if i in refs}, b)
+        wanted = {i: s for i, s in given.items() if i in refs}
+        shadows = self._argument_shadows(fn, primals, refs, wanted, b, apart)
         results, backward = d.gradient_body(fn, pattern, primals, shadows, seeds, b)
         self._hand_over({i: s for i, s in given.items() if i in shadows}, shadows, b)
         scalars = [i for i in wrt if not is_ref(fn.params[i].type)]
@@ -513,6 +555,31 @@ class Expander:
         pair = self.deriver.pair(fn, pattern)
         self.deriver.emit_pair(pair)
         return pair, pair.shadows()
+
+
+def _drop_unwanted(fn: Function) -> None:
+    """Take out of the `wrt` of each `vjp` what nobody looks at: shadows made for it alone, and unused cotangents."""
+    uses = Counter(a for op in fn.body.walk() for a in op.args)
+    for op in fn.body.walk():
+        if op.name != "vjp":
+            continue
+        wrt = op.attrs["wrt"]
+        params = [a.type for a in op.args]
+        refs, scalars = [i for i in wrt if is_ref(params[i])], [i for i in wrt if not is_ref(params[i])]
+        shadows = dict(zip(refs, op.args[len(op.args) - len(refs) :], strict=True))
+        cotangents = dict(zip(scalars, op.results[len(op.results) - len(scalars) :], strict=True))
+        idle = {i for i, s in shadows.items() if uses[s] == 1 and isinstance(s.owner, Op) and s.owner.name == "shadow"}
+        idle |= {i for i, r in cotangents.items() if not uses[r]}
+        if idle and len(idle) < len(wrt):
+            op.attrs["wrt"] = tuple(i for i in wrt if i not in idle)
+            op.args[len(op.args) - len(refs) :] = [s for i, s in shadows.items() if i not in idle]
+            op.results[len(op.results) - len(scalars) :] = [r for i, r in cotangents.items() if i not in idle]
+
+
+def _place(v: Value) -> int:
+    """The number of a parameter."""
+    assert isinstance(v.owner, Region)
+    return v.owner.params.index(v)
 
 
 def _decide(op: Op, way: int) -> Op:

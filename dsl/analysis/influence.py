@@ -84,10 +84,13 @@ class Flow:
     """The influence inside one function: `mask(v)` of a scalar, `cell(v)` of a reference.
 
     `inputs[b]` is the path of bit b; `results` and `params` are the masks or cells of the function's results and
-    parameters. With `merge`, mem parameters of one type share a cell, since a caller may pass one memory twice.
+    parameters. With `merge`, mem parameters of one type share a cell, since a caller may pass one memory twice; those
+    `apart` do not.
     """
 
-    def __init__(self, owner: Influence, fn: Function, merge: bool = False) -> None:
+    def __init__(
+        self, owner: Influence, fn: Function, merge: bool = False, apart: frozenset[int] = frozenset()
+    ) -> None:
         self.owner = owner
         self.fn = fn
         self.inputs: list[Path] = []
@@ -105,7 +108,7 @@ class Flow:
                 continue
             cell = self._input_cell((i,), p.type)
             self._cells[p] = cell
-            if merge:
+            if merge and i not in apart:
                 for part in list(walk_cell(cell)):
                     other = by_type.setdefault(part.type, part)
                     self._unify(other, part)

@@ -98,7 +98,12 @@ class Chunks:
 
     def take(self, data: int) -> Chunks:
         """The chunk that data is all of, taken out of this list, as a list of its own."""
-        own = Chunks(self._library, self._release)
+        return Chunks.of(self._library, self._release, data)
+
+    @staticmethod
+    def of(library: Library, release: Callable[[int], None], data: int) -> Chunks:
+        """The chunk that data is all of, taken out of the list that it is in, as a list of its own."""
+        own = Chunks(library, release)
         chunk = data - LINKS
         before, behind = _links(chunk)
         _links(before)[Chunk.NEXT] = behind
@@ -174,22 +179,24 @@ class Through:
             args = [copies.enter(a, t) for a, t in zip(args, self.unit.root.params, strict=True)]
             copies.fill()
         results = ctypes.create_string_buffer(self._results.size)
-        self._run(context, here, self._params.pack(*args), results, out)
+        self.run(context, here, self._params.pack(*args), results, out)
         values: list[Any] = list(self._results.unpack(results.raw[: self._results.size]))
         if copies is not None:
             values = [copies.leave(v, t) for v, t in zip(values, self.unit.root.results, strict=True)]
             copies.write_back()
         return values
 
-    def _run(self, context: Any, here: int, args: bytes, results: Any, out: Out) -> None:
+    def run(self, context: Any, here: int, args: bytes, results: Any, out: Out | None = None) -> None:
+        """Run the native code in a context; where it prints, to `out`."""
         raised: list[BaseException] = []
-        if self._printer is not None:
+        if self._printer is not None and out is not None:
             context[Context.PRINT] = ctypes.cast(self._printer, ctypes.c_void_p).value
             self._running[here] = (out, raised)
         try:
             failed = self._entry(here, args, results)
         finally:
-            self._running.pop(here, None)
+            if self._printer is not None:
+                self._running.pop(here, None)
         if raised:
             raise raised[0]
         if failed:

@@ -30,24 +30,24 @@ class Unit:
     def __init__(self, emitted: EmittedUnit, opt_level: int) -> None:
         self.emitted = emitted
         self.opt_level = opt_level if emitted.size <= MOST_OPTIMISED else 0
-        self._boundary: Boundary | None = None
+        self.boundary: Boundary | None = None  # there is one when it has been linked
 
     def call(self, args: Sequence[Any], out: Out | None = None) -> list[Any]:
         """The leaves of the results. Arguments are leaves: float, int, bool, Memory, None or an ObjHandle; `out` gets
         what is printed (default: the standard output)."""
-        if self._boundary is None:
+        if self.boundary is None:
             self.link()
-        assert self._boundary is not None
-        return self._boundary.call(args, out or _write)
+        assert self.boundary is not None
+        return self.boundary.call(args, out or _write)
 
     def link(self) -> None:
         """Compile and link, if that has not been done."""
-        if self._boundary is None:
+        if self.boundary is None:
             from dsl.runtime.llvm import Library, object_code
 
             code = object_code(self.emitted.text, self.opt_level)
             imports = addresses(self.emitted.blas) | (pool.symbols() if self.emitted.allocates else {})
-            self._boundary = boundary(self.emitted, Library(code, exports(self.emitted), imports))
+            self.boundary = boundary(self.emitted, Library(code, exports(self.emitted), imports))
 
     @property
     def llvm_raw(self) -> str:

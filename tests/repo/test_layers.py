@@ -40,6 +40,7 @@ LAZY = {
     ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
     ("dsl.cli.main", "dsl"): "nor is the version",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",
+    ("dsl.runtime.pool", "dsl.runtime.llvm"): "what has kept no memory has none to give back",
 }
 # Third-party packages that are slow to import: where each may be imported at all.
 HEAVY = {"lark": ("dsl.syntax",), "llvmlite": ("dsl.backend", "dsl.runtime"), "numpy": ("dsl.runtime",)}
