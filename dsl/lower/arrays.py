@@ -19,6 +19,8 @@ from dsl.types import I64, INT64, AdjointType, ArrayType, LangType, Mem, TupleTy
 if TYPE_CHECKING:
     from dsl.lower.frame import Frame
 
+MOST_ELEMENTS = 2.0**60  # more than any machine has room for, and far from where Int64 wraps around
+
 # `body(indices)` of a loop nest, with indices counted from 0.
 Body = Callable[[list[Value]], None]
 
@@ -210,8 +212,20 @@ def array_type(item: LangType, rank: int, layout: str = "F") -> VectorType | Arr
 def new_array(f: Frame, item: LangType, sizes: Sequence[Value], layout: str = "F") -> Val:
     """An array of zeroed records; sizes are not negative."""
     t = array_type(item, len(sizes), layout)
+    _must_be_countable(f, sizes)
     mem = f.b.op("new", (product(f, sizes),), leaves(t)[:1]).result
     return Val(t, (mem,) if isinstance(t, VectorType) else (mem, *sizes))
+
+
+def _must_be_countable(f: Frame, sizes: Sequence[Value]) -> None:
+    """An error where the number of elements would wrap around: indices within the sizes could leave the memory then."""
+    factors = [n for n in sizes if known(n) != 1]
+    if len(factors) < 2:
+        return
+    count = f.b.f64(1.0)
+    for n in factors:
+        count = f.b.prim("mul", count, f.b.prim("tof64", n))
+    f.check(f.b.prim("lt", count, f.b.f64(MOST_ELEMENTS)), "E0411", "there is not enough memory")
 
 
 def reshaped(item: LangType, mem: Value, sizes: Sequence[Value], layout: str = "F") -> Val:

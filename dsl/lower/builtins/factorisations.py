@@ -148,7 +148,8 @@ def lower_logdet(f: Frame, args: list[Val]) -> Val | None:
     if result is None:
         return None
     value, sign = items_of(result)
-    f.check(f.b.prim("ge", sign.leaf, f.b.f64(0.0)), "E0401", f"{written(f)}the determinant is negative",
+    negative = f.b.prim("lt", sign.leaf, f.b.f64(0.0))  # a sign that is NaN is not
+    f.check(f.b.prim("not", negative), "E0401", f"{written(f)}the determinant is negative",
             hint="`logabsdet(A)` gives log|det(A)| and the sign")  # fmt: skip
     return as_given(f, value, args)
 
