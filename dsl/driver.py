@@ -29,7 +29,7 @@ from dsl.runtime.lending import Access, arrays_lent
 from dsl.syntax import parse_expression, parse_file
 from dsl.syntax.ast import Expr, File
 from dsl.syntax.files import read_source
-from dsl.types import FnType, LeafType, Mem, is_ref, leaves, tangent
+from dsl.types import ArrayType, FnType, LangType, LeafType, Mem, VectorType, is_ref, leaves, tangent
 
 Mode: TypeAlias = Literal["auto", "forward", "reverse"]
 MODES = ("auto", "forward", "reverse")
@@ -175,6 +175,7 @@ class Driver:
             apart = () if cautious else tuple(sorted(flat_parameters(root)))
             if len(apart) > 1:
                 root.attrs["apart"] = True
+            root.attrs["present"] = present_arrays(entry.arg_types)
             if o.optimize:
                 with self.timings.stage("passes"):
                     optimise(program, roots, "before-ad", verify=o.verify)
@@ -183,6 +184,7 @@ class Driver:
             if o.optimize:
                 with self.timings.stage("passes"):
                     optimise(program, roots, "after-ad", verify=o.verify)
+            del root.attrs["present"]
             if o.verify:
                 verify(program)
         return Compiled(entry, o, program, globals_, self.timings, apart)
@@ -256,6 +258,16 @@ class Driver:
 
 def clone_program(program: Program) -> Program:
     return Program({name: clone_function(fn, name) for name, fn in program.functions.items()})
+
+
+def present_arrays(types: Sequence[LangType]) -> tuple[int, ...]:
+    """Which leaves of arguments of these types are memories of arrays that are there: none that may be `nothing`."""
+    found, place = [], 0
+    for t in types:
+        if isinstance(t, VectorType | ArrayType):
+            found.append(place)
+        place += len(leaves(t))
+    return tuple(found)
 
 
 def drop_domain_checks(program: Program) -> None:

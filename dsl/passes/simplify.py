@@ -43,6 +43,7 @@ class _Simplifier:
     def __init__(self, fn: Function) -> None:
         self.mapping: dict[Value, Value] = {}
         self.visible: set[Value] = set()
+        self.present = {fn.params[k] for k in fn.attrs.get("present", ())}  # references that are not null
         self.changed = False
         self.nexts: defaultdict[Op, list[Op]] = defaultdict(list)
         self.breaks: defaultdict[Op, list[Op]] = defaultdict(list)
@@ -106,12 +107,17 @@ class _Simplifier:
                 self.replace(result, value)
 
     def same(self, op: Op, builder: Builder) -> None:
-        """One reference is the same as itself; what two ops made is not the same."""
+        """One reference is the same as itself; see also `different`."""
         x, y = op.args
         if x is y:
             self.replace(op.result, builder.bool(True))
-        elif _made(x) and _made(y):
+        elif self.different(x, y) or self.different(y, x):
             self.replace(op.result, builder.bool(False))
+
+    def different(self, x: Value, y: Value) -> bool:
+        """What an op has made is nothing that was there before; what is there is not null."""
+        null = made_by(y, "null") is not None
+        return (_made(x) and (_made(y) or null or y in self.present)) or (x in self.present and null)
 
     def control(self, op: Op) -> None:
         if op.name == "if":

@@ -117,3 +117,13 @@ def test_arrays_without_a_gradient_get_no_shadow() -> None:
     code = dsl.loads("energy(w, x, y) = (s = 0.0; for i in 1:length(w) s += w[i]*x[i]*y[i] end; s)")
     typed = dsl.grad(code.energy).code_typed(w, w.copy(), w.copy())
     assert sum(" = new " in line for line in typed.splitlines()) == 1, "the gradient of w alone"
+    assert " = null" not in typed, "arrays that are given are there"
+
+
+def test_arrays_that_may_be_nothing() -> None:
+    module = dsl.loads("f(v, w) = w === nothing ? sum(v) : sum(v .* w)")
+    v = np.array([1.0, 2.0])
+    assert lists(dsl.grad(module.f)(v, v)) == [1.0, 2.0]
+    assert lists(dsl.grad(module.f)(v, None)) == [1.0, 1.0]
+    pair = dsl.loads("g(p) = (w = p[2]; w === nothing ? sum(p[1]) : sum(p[1] .* w))")
+    assert pair.g((v, None)) == 3.0 and pair.g((v, v)) == 5.0
