@@ -16,7 +16,7 @@ from dsl.lower.arrays import rank_of, to_strided
 from dsl.lower.sites import Sites
 from dsl.lower.values import Val, depth, flatten, is_real, items_of, promote, show_type, split
 from dsl.types import (
-    BOTTOM,
+    BOOLEAN,
     F32,
     F64,
     FLOAT32,
@@ -342,11 +342,13 @@ def number(f: Frame, v: Val, to: LangType) -> Val:
         return v
     if isinstance(v.type, Irrational):
         return Val(to, (f.b.const(PI[v.type.name], F64 if to == FLOAT64 else F32),))
+    if v.type == BOOLEAN:
+        if to == FLOAT32:
+            return number(f, number(f, v, FLOAT64), to)
+        return Val(to, (f.b.prim("booltof64" if to == FLOAT64 else "booltoi64", v.leaf),))
     known = None if v.known is None else float(v.known)
     if v.type == INT64 and to in (FLOAT64, FLOAT32) and v.known is not None and v.leaf.owner is not None:
         return Val(to, (f.b.const(float(v.known), F64 if to == FLOAT64 else F32),), known)
     name = {FLOAT64: "tof64", FLOAT32: "tof32"}[to]  # type: ignore[index]
-    if v.type not in (INT64, FLOAT64, FLOAT32):
-        name = "booltof64" if to == FLOAT64 else "booltoi64"
-    assert (to != BOTTOM and leaves(v.type)[0] in (F64, F32, I64)) or name.startswith("bool")
+    assert leaves(v.type)[0] in (F64, F32, I64)
     return Val(to, (f.b.prim(name, v.leaf),), known)

@@ -1,9 +1,9 @@
 """NumPy arrays and arrays of the language: their types, and both directions of conversion.
 
-Guarantees: an array of float64, float32, int64, bool or complex128 goes in as it lies, in any layout, and no element is
-touched. Anything else that fits without loss is converted to a copy (a large one with a `PerformanceWarning`), what
-does not fit is an error that names the argument. What comes out is a fresh array in the order of its type, or, where
-it is exactly an array that went in, that object.
+Guarantees: an array of float64, float32, int64, bool or complex128 goes in as it lies, in any layout in which each
+element has a place of its own, and no element is touched. Anything else that fits without loss is converted to a copy
+(a large one with a `PerformanceWarning`), what does not fit is an error that names the argument. What comes out is a
+fresh array in the order of its type, or, where it is exactly an array that went in, that object.
 NumPy is looked at only where something of its types comes in, and imported only where an array goes out.
 """
 
@@ -112,14 +112,25 @@ def refusal(array: Array, name: str) -> DslError:
 
 def in_place(array: Array, item: LangType) -> bool:
     """Whether the elements can be used where they lie: of a type that the language has, in this machine's byte order,
-    on addresses that are multiples of their size."""
+    on addresses that are multiples of their size, each at a place of its own (a gradient has an entry for each)."""
     dtype, flags = array.dtype, array.flags
     return (
         f"{dtype.kind}{dtype.itemsize}" == _FORMS.get(dtype_of(item) or "")
         and dtype.isnative
         and flags.aligned
-        and (flags.forc or all(s % dtype.itemsize == 0 for s in array.strides))
+        and (flags.forc or (all(s % dtype.itemsize == 0 for s in array.strides) and not overlaps_itself(array)))
     )
+
+
+def overlaps_itself(array: Array) -> bool:
+    """Whether elements of an array may share a place, as in what `numpy.broadcast_to` gives: a dimension, from the
+    shortest step on, steps over less than those before it take."""
+    taken = array.itemsize
+    for step, n in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if step < taken and array.size:
+            return True
+        taken += step * (n - 1)
+    return False
 
 
 def type_of_array(array: Array, name: str, complex_type: LangType | None) -> LangType:
@@ -144,7 +155,7 @@ def array_leaves(given: Any, array: Array, type: VectorType | ArrayType, name: s
     layout = "C" if isinstance(type, VectorType) else type.layout
     lost = "" if given is array else f"made of a {given.__class__.__name__}"
     if not in_place(array, type.item):
-        array, lost = _converted(array, wanted, layout, name), f"converted from {array.dtype}"
+        array, lost = _converted(array, wanted, layout, name), _why_converted(array, wanted)
     elif not (layout == "S" or (array.flags.f_contiguous if layout == "F" else array.flags.c_contiguous)):
         array, lost = _converted(array, wanted, layout, name), "converted to another layout"
     fields = leaves(type.item)
@@ -152,6 +163,14 @@ def array_leaves(given: Any, array: Array, type: VectorType | ArrayType, name: s
         place = () if rank == 1 else array.shape
         return [Lent(fields, array, address_of(array), array.size, given, lost, (layout, *place)), *place]
     return _strided(given, array, fields, lost)
+
+
+def _why_converted(array: Array, wanted: str) -> str:
+    """Why an array could not be used where it lies, for messages."""
+    if array.dtype != wanted:
+        return f"converted from {array.dtype}"
+    shared = overlaps_itself(array)
+    return f"copied, since its elements {'share places' if shared else 'do not lie at multiples of their size'}"
 
 
 def _strided(given: Any, array: Array, fields: Sequence[Any], lost: str) -> list[Any]:
@@ -177,7 +196,10 @@ def _converted(array: Array, dtype: str, layout: str, name: str) -> Array:
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and array.max() > numpy.iinfo("int64").max:
         raise error("E0602", f"{described(array, name)} has numbers that do not fit into an Int64",
                     hint="x.astype(float) makes them Float64")  # fmt: skip
-    copy = numpy.array(array, dtype, order="F" if layout == "F" else "C", subok=False)
+    try:
+        copy = numpy.array(array, dtype, order="F" if layout == "F" else "C", subok=False)
+    except MemoryError as e:
+        raise error("E0411", f"{described(array, name)} has to be copied, and there is not enough memory") from e
     if copy.nbytes > LARGE_COPY:
         order = "asfortranarray" if layout == "F" else "ascontiguousarray"
         warn(f"{described(array, name)} is copied at every call ({copy.nbytes / 1e6:.1f} MB): convert it once, with "
@@ -242,6 +264,14 @@ def _dense(sizes: Sequence[int], layout: str) -> tuple[int, ...]:
 
 def array_from(values: Sequence[Any], type: LangType, dtype: str, own: bool) -> Any:
     """The array of an array-like value. `own`: nobody else has the memory that its call has made."""
+    try:
+        return _array_from(values, type, dtype, own)
+    except (MemoryError, ValueError) as e:  # NumPy refuses sizes, also of what is empty, that no memory could have
+        sizes = place_of(type, values).sizes
+        raise error("E0411", f"there is not enough memory for the result, an array of shape {sizes}") from e
+
+
+def _array_from(values: Sequence[Any], type: LangType, dtype: str, own: bool) -> Any:
     import numpy
 
     memory, place = values[0], place_of(type, values)

@@ -57,6 +57,7 @@ from dsl.types import (
 __all__ = ["FunctionLike", "Record", "Ref", "String", "Struct", "from_leaves", "to_leaves", "write_back"]
 
 Wrap: TypeAlias = Callable[[LangType, Sequence[Any]], Any]
+MOST_ITEMS = 1 << 28  # of a range of floats that becomes a list
 _IRRATIONALS = {"π": math.pi, "ℯ": math.e}
 
 
@@ -302,6 +303,8 @@ class _ToPython:
     def range(self, type: RangeType, start: Any, step: Any, length: int) -> Any:
         if type.item == INT64:
             return range(start, start + step * length, step)
+        if length > MOST_ITEMS:
+            raise error("E0411", f"there is not enough memory for the result, a range of {length} floats, as a list")
         return [start + k * step for k in range(length)]
 
     def missing(self, type: LangType) -> Any:

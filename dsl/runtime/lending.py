@@ -102,10 +102,10 @@ def admitted(
 
 def _must_be_changeable(lent: Lent, what: str) -> None:
     array, reason = lent.array, ""
-    if lent.lost:
-        reason = f"which is {lent.lost}: the change would be lost"
-    elif not getattr(getattr(array, "flags", None), "writeable", True):
+    if not getattr(getattr(lent.given, "flags", None), "writeable", True):
         reason = "which is read-only"
+    elif lent.lost:
+        reason = f"which is {lent.lost}: the change would be lost"
     if reason:
         raise error("E0604", f"{what}, an array of shape {array.shape}, {reason}",
                     hint=f"hand over an array that can be changed: numpy.array(x, {str(array.dtype)!r})")  # fmt: skip

@@ -144,6 +144,8 @@ class Quick:
             self.through.run(context, here, slots, results)
             self._timings["run"] = self._timings.get("run", 0.0) + perf_counter() - start
             return self._make(call, self._results.unpack_from(results))
+        except (MemoryError, ValueError):  # an array that NumPy refuses to make: the general way says so
+            return GENERAL
         finally:
             if context[len(context) - 2 + Chunk.NEXT]:
                 self.through.release(call.sentinel)

@@ -36,6 +36,8 @@ from dsl.types import (
     VectorType,
 )
 
+MOST_NESTED = 64  # lists in lists
+
 
 def type_of(value: Any, name: str = "an argument", complex_type: LangType | None = None) -> LangType:
     """The type of a Python value in the language; `name` is what an error message calls the value, `complex_type` the
@@ -124,6 +126,8 @@ def _item_type(items: list[Any], name: str, complex_type: LangType | None) -> La
     found = _LISTS.get(frozenset(map(type, items)))
     if found is not None:
         return found
+    if name.count("item ") > MOST_NESTED:
+        raise error("E0602", f"{name.split(' of ')[-1]} is a list that is nested too deeply, or contains itself")
     found = _of_any(type_of(items[0], f"item 0 of {name}", complex_type))
     for k, item in enumerate(items[1:], 1):
         other = _of_any(type_of(item, f"item {k} of {name}", complex_type))
