@@ -11,13 +11,16 @@ that follow it would be undone in another state: a record of memory that has shr
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dsl.ad.kernels import written_memories
+from dsl.ad.registry import TABLE, Registries, Registry, new_registry
 from dsl.ad.shadows import each_record
 from dsl.analysis import Flow, Influence
 from dsl.analysis.influence import Cell, walk_cell
 from dsl.ir.core import Function, Op, Program, Region, Value, clone_region
 from dsl.ops import Builder
-from dsl.types import I64, LeafType, Mem, is_ref
+from dsl.types import BOOL, I64, LeafType, Mem, is_ref
 
 Cells = frozenset[int]  # cells of the flow of one function, by identity
 STORED, PUSHED, POPPED = 0, 1, 2
@@ -35,6 +38,8 @@ class Restorer:
         self.program = program
         self.influence = influence
         self._journaled: dict[tuple[str, Cells, tuple[Mem, ...]], str] = {}
+        self._entering: dict[Mem, str] = {}
+        self._sets = Registries(program)
 
     def writes(self, fn: Function) -> bool:
         """Whether a function may write memory that a parameter leads to."""
@@ -50,13 +55,73 @@ class Restorer:
         )  # fmt: skip
         self.program.add(new)
         b = Builder(new.body, fn.span)
+        before = self._before(new, self._ambiguous(fn) & {*types}, b)
         journals = {t: b.op("new", (b.i64(0),), (journal_type(t),)).result for t in types}
         inner = self.program.functions[self._journal(fn, outside, types)]
         results = b.call(inner, [*new.params, *journals.values()])
         for t, journal in journals.items():
-            _undo(t, journal, b)
+            _undo(t, journal, self._given(t, before), b)
         b.return_(*results)
         return new
+
+    # ------------------------------------------------------------ what was there before
+    def _ambiguous(self, fn: Function) -> set[Mem]:
+        """The types of memory from outside that cannot be told from memory the function makes, which is not restored:
+        it may be a result."""
+        cells = [c for p in fn.params if is_ref(p.type) for c in walk_cell(self._flow(fn).cell(p))]
+        return {c.type for c in cells if c.written and c.made and isinstance(c.type, Mem)}
+
+    def _before(self, new: Function, types: set[Mem], b: Builder) -> dict[Mem, tuple[Registry, Value]]:
+        """For types of memory, the set of those that the parameters lead to, and how many they are."""
+        if not types:
+            return {}
+        reached = dict.fromkeys(t for p in new.params for t in _reached_types(p.type))
+        sets = {t: new_registry(Mem((t,)), b) for t in reached}
+        for p in new.params:
+            if isinstance(p.type, Mem):
+                self._enter(p, sets, b)
+        return {t: (sets[t], b.op("len", (sets[t].entries,), (I64,)).result) for t in types if t in sets}
+
+    def _enter(self, m: Value, sets: dict[Mem, Registry], b: Builder) -> None:
+        """Put a memory and all it leads to into the sets."""
+        assert isinstance(m.type, Mem)
+        name = self._entering.get(m.type)
+        types = _reached_types(m.type)
+        if name is None:
+            name = self._entering[m.type] = self.program.fresh(f"dfl.reached.{len(self._entering)}")
+            params = [p for t in types for p in (Mem((t,)), TABLE)]
+            self.program.add(Function(name, Region([m.type, *params]), (), f"reached {m.type}"))
+            self._build_enter(self.program.functions[name], types)
+        b.call(self.program.functions[name], [m, *(v for t in types for v in (sets[t].entries, sets[t].table))])
+
+    def _build_enter(self, fn: Function, types: list[Mem]) -> None:
+        b = Builder(fn.body)
+        m, *flat = fn.params
+        assert isinstance(m.type, Mem)
+        sets = {t: Registry(*pair) for t, pair in zip(types, zip(flat[::2], flat[1::2], strict=True), strict=True)}
+        null = b.op("same", (m, b.zero(m.type)), (BOOL,)).result
+        b.if_(null, (), lambda arm: arm.return_(), lambda arm: arm.yield_())
+        n = b.op("len", (sets[m.type].entries,), (I64,)).result
+        known = b.prim("lt", self._sets.place(m, sets[m.type], b), n)
+        b.if_(known, (), lambda arm: arm.return_(), lambda arm: arm.yield_())
+
+        def record(body: Builder, place: Value) -> None:
+            for f, t in enumerate(m.type.fields):  # type: ignore[union-attr]
+                if isinstance(t, Mem):
+                    self._enter(body.op("load", (m, place), (t,), first=f).result, sets, body)
+
+        if any(isinstance(t, Mem) for t in m.type.fields):
+            each_record(m, b, record)
+        b.return_()
+
+    def _given(self, t: Mem, before: dict[Mem, tuple[Registry, Value]]) -> Callable[[Value, Builder], Value]:
+        """The test whether a memory of a journal was there before."""
+        if t not in before:
+            return lambda m, body: body.bool(True)
+        found, n = before[t]
+        return lambda m, body: body.prim("lt", self._sets.place(m, found, body), n)
+
+    # ------------------------------------------------------------ noting
 
     def _types(self, fn: Function, outside: Cells) -> tuple[Mem, ...]:
         """The types of the memories from outside that a function or its callees may write, in a fixed order."""
@@ -162,8 +227,20 @@ def _entries(op: Op, m: Value, fields: tuple[LeafType, ...], journal: Value, b: 
             old(op.args[1], STORED, b)
 
 
-def _undo(t: Mem, journal: Value, b: Builder) -> None:
-    """Go through a journal from its end and put everything back."""
+def _reached_types(t: LeafType) -> list[Mem]:
+    """A memory type and those its records refer to, each once."""
+    found: list[Mem] = []
+    work = [t]
+    while work:
+        x = work.pop()
+        if isinstance(x, Mem) and x not in found:
+            found.append(x)
+            work += x.fields
+    return found
+
+
+def _undo(t: Mem, journal: Value, given: Callable[[Value, Builder], Value], b: Builder) -> None:
+    """Go through a journal from its end and put everything back that was `given`."""
     region = Region([I64])
     body = Builder(region, b.span)
     m, kind, place, *old = body.op("load", (journal, region.params[0]), journal_type(t).fields, first=0).results
@@ -184,7 +261,11 @@ def _undo(t: Mem, journal: Value, b: Builder) -> None:
         arm.if_(arm.prim("eq", kind, arm.i64(PUSHED)), (), pushed, popped)
         arm.yield_()
 
-    body.if_(body.prim("eq", kind, body.i64(STORED)), (), stored, length_changed)
+    def undone(arm: Builder) -> None:
+        arm.if_(arm.prim("eq", kind, arm.i64(STORED)), (), stored, length_changed)
+        arm.yield_()
+
+    body.if_(given(m, body), (), undone, lambda arm: arm.yield_())
     body.next_()
     last = b.prim("sub", b.op("len", (journal,), (I64,)).result, b.i64(1))
     b.op("for", (last, b.i64(0), b.i64(-1)), (), [region])

@@ -65,3 +65,44 @@ def test_a_gradient_through_a_written_buffer_in_forward_mode(options: dict[str, 
     """
     m = dsl.loads(program, mode=mode, **options)
     np.testing.assert_allclose(m.k(X), [6.0, 0.0, 0.0], rtol=1e-14)
+
+
+@each_engine
+@pytest.mark.parametrize("write", ("", "x[1] = x[2] * x[3]"), ids=("read", "written"))
+def test_the_hessian_of_a_dict_that_holds_the_argument(write: str, options: dict[str, Any]) -> None:
+    """Restoring must leave the gradient alone, which is memory made by the call that is restored."""
+    program = f"""
+      function f(x)
+        d = Dict(1 => x)
+        {write}
+        d[2] = x .* x
+        return sum(d[2] .* d[1])
+      end
+    """
+    m = dsl.loads(program, **options)
+    a, b, c = X
+    x, y = (a, 0.0) if not write else (b * c, 1.0)
+    # Σ x_k³, where x_1 is perhaps x_2 x_3
+    expected = np.diag([6 * a * (1 - y), 6 * b + y * 6 * x * c * c, 6 * c + y * 6 * x * b * b])
+    expected[1, 2] = expected[2, 1] = y * (6 * x * b * c + 3 * x * x)
+    before = X.copy()
+    np.testing.assert_allclose(dsl.hessian(m.f)(before), expected, rtol=1e-13)
+    np.testing.assert_allclose(m.f.hvp(before, X), expected @ X, rtol=1e-13)
+    assert (before == X).all()
+
+
+def test_the_third_derivative_of_a_function_that_writes_its_argument() -> None:
+    program = """
+      f(x) = (x[1] = x[2] * x[3]; sum(x .^ 3))
+      g(x) = gradient(f, x)[1]
+      h(x, v) = pushforward(g, x)(v)
+      k(x, v) = pushforward(z -> h(z, v), x)(v)
+    """
+    m = dsl.loads(program, opt_level=1)
+    v = np.array([1.0, 2.0, 3.0])
+    b, c = X[1:]
+    # along v: the second derivative of 3 b²c³ + 3 b², 3 b³c² + 3 c²
+    of_b = [6 * c**3 + 0.0, 18 * b * c**2, 18 * b**2 * c]
+    of_c = [18 * b * c**2, 18 * b**2 * c, 6 * b**3]
+    expected = [0.0] + [w[0] * 4 + w[1] * 12 + w[2] * 9 + 6 * v[i] ** 2 for i, w in ((1, of_b), (2, of_c))]
+    np.testing.assert_allclose(m.k(X, v), expected, rtol=1e-13)
