@@ -213,8 +213,11 @@ def lower_array(f: Frame, args: list[Val]) -> Val | None:
     rank = {"Vector": 1, "Matrix": 2, "Array": None}.get(name, int(name[5:]) if name[5:].isdigit() else None)
     if rest and rest[0].type == UNDEF:
         sizes = shape_of(f, rest[1:])
-        if item is None or sizes is None or rank not in (None, len(sizes)):
+        if item is None or sizes is None:
             return None
+        if rank not in (None, len(sizes)):
+            raise error("E0301", f"an array of {rank} dimension{'s' * (rank != 1)} is given {len(sizes)} sizes", f.span,
+                        hint="it is called as `Array{T}(undef, sizes…)`, one size a dimension")  # fmt: skip
         return blank_array(f, item, sizes)
     a = as_array(f, rest[0]) if len(rest) == 1 else None
     if a is None or rank not in (None, rank_of(a.type)):
