@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dsl.backend.layout import WORD, Chunk, Context, Header, slots_format
 from dsl.backend.memory import FIRST_CHUNK, LARGE
+from dsl.diagnostics import DslError
 from dsl.runtime.arrays import DTYPES
 from dsl.runtime.boundary import Chunks, Owned, Through
 from dsl.runtime.stack import lowest_address
@@ -144,6 +145,8 @@ class Quick:
             self.through.run(context, here, slots, results)
             self._timings["run"] = self._timings.get("run", 0.0) + perf_counter() - start
             return self._make(call, self._results.unpack_from(results))
+        except DslError:
+            raise
         except (MemoryError, ValueError):  # an array that NumPy refuses to make: the general way says so
             return GENERAL
         finally:

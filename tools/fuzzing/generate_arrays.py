@@ -19,7 +19,7 @@ OF_ONE = ("copy({0})", "reverse({0})", "{0}[3:-1:1]", "{0}[[3, 1, 2]]", "{0}[[1,
           "vcat({0}[2:3], {0}[1])", "(0.5 * {0})", "(-{0})", "collect({0})", "diff(vcat({0}, 0.5))")  # fmt: skip
 SUMS = ("sum({0})", "maximum({0})", "minimum({0})", "sum(abs2, {0})", "prod({0})", "sum({0} .* {0})", "{0}[2]",
         "{0}[end]", "{0}[mod({1}, 3) + 1]", "mapreduce(sin, +, {0})", "foldl((p, q) -> tanh(p - q), {0})",
-        "sum(t^2 for t in {0} if t > 0.1)", "dot({0}, reverse({0}))")  # fmt: skip
+        "sum(t^2 for t in {0} if t > 0.1)", "sum({0} .* reverse({0}))")  # fmt: skip
 OF_MATRIX = ("{0}[1, 2]", "{0}[2, mod({1}, 3) + 1]", "sum({0})", "maximum({0})", "sum({0}[:, 2])",
              "sum({0}', dims=1)[2]",
              "sum({0}[1, :] .* {0}[2, :])", "{0}[mod({1}, 6) + 1]", "sum(sum({0}, dims=1) .^ 2)")  # fmt: skip

@@ -57,6 +57,9 @@ class Arrays(Text):
     def make(self, seed: int, number: int) -> Node:
         return generate_arrays.program(Random(f"{seed}/{number}"))
 
+    def check(self, program: Node, number: int) -> Failure | None:
+        return check.check(str(program), second_order(number), ordered=False)
+
 
 class Ssa:
     """Programs in SSA form: passes, differentiation, interpreter and native code."""
