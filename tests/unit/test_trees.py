@@ -94,7 +94,7 @@ def test_gradients_of_arrays_are_checked() -> None:
     m = dsl.loads(PROGRAM)
     dsl.check_grads(m.quadratic, (numpy.array([1.5, 2.0]),), order=2)
     dsl.check_grads(m.quadratic, ([1.5, 2.0],))
-    with pytest.raises(AssertionError, match="number 1"):
+    with pytest.raises(AssertionError, match=r"args\[0\]\[0\]"):
         dsl.check_grads(m.wrong, (numpy.array([1.5, 2.0]),))
 
 
