@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
+from fuzzing import generate_arrays  # noqa: E402
 from fuzzing.generate import program  # noqa: E402
 from fuzzing.reduce import reduce  # noqa: E402
 from fuzzing.tree import Node  # noqa: E402
@@ -38,6 +39,12 @@ def test_programs_use_the_whole_language() -> None:
         "while true", "break", "continue", "return", "elseif", "push!", "pop!", "Ref(", "Dict(", "Function[]",
         "enumerate", "derivative(", "gradient(", "pullback(", "M(", "-> ", "=== nothing", " - 1, c", "for i", "let z",
     ):  # fmt: skip
+        assert part in everything, part
+
+
+def test_programs_of_arrays_have_products_in_them() -> None:
+    everything = "\n".join(str(generate_arrays.program(Random(f"1/{k}"))) for k in range(300))
+    for part in ("dot(", "norm(", "' * (", "transpose(", "det(", "inv(", "\\ ", "batched_mul(", "(view(", "z * z'"):
         assert part in everything, part
 
 

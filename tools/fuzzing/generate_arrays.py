@@ -2,6 +2,10 @@
 
 Every expression has its size by construction, so all programs are well-typed and stay in bounds. Elements are kept
 bounded by squashing them. Everything else is as in `generate`.
+
+Half of the programs have products of matrices in them, what is solved with them, norms: these are defined up to
+rounding. Their elements are moved by numbers that no other place has, so that two of them that are equal by algebra (of
+A'A, say) do not meet in a comparison, and no norm is taken near 0: what rounding could decide does not happen.
 """
 
 from __future__ import annotations
@@ -24,9 +28,31 @@ OF_MATRIX = ("{0}[1, 2]", "{0}[2, mod({1}, 3) + 1]", "sum({0})", "maximum({0})",
              "sum({0}', dims=1)[2]",
              "sum({0}[1, :] .* {0}[2, :])", "{0}[mod({1}, 6) + 1]", "sum(sum({0}, dims=1) .^ 2)")  # fmt: skip
 
+# {0}, {1}: 2×3 matrices; {2}, {3}: vectors of length 3; {4}: an integer
+PRODUCTS = ("({0}' * ({1} * {2}))", "(({0}' * {1}) * {2})", "vec({2}' * ({0}' * {1}))",
+            "({0}' * {1}[:, mod({4}, 3) + 1])", "(transpose({0}) * (view({1}, 1:2, 3:-1:1) * {2}))",
+            "({2} * {3}' * {3})", "({2} .* ({0} * {1}')[1, 2])", "((2.0I + {0}' * {0}) \\ {2})",
+            "(inv(2.0I + {0}' * {0}) * {2})", "({0}'[:, 2:-1:1] * ({1} * {2}))",
+            "((2.0I + {0}' * {0}) \\ (I + {1}' * {1}))[:, 3]", "(view({0}', :, 1:2) * [{2}[1], {3}[3]])",
+            "vec(({1} * {3})' * {0})")  # fmt: skip
+NUMBERS_OF_PRODUCTS = (
+    "dot({2}, {3})", "({2} ⋅ {0}[1, :])", "({2}' * {3})", "({2}' * ({0}' * {1}) * {3})", "norm(vcat({2}, 0.7))",
+    "norm({0})^2", "norm({0} * {2} .+ [9.0, 0.0])", "det(2.0I + {0}' * {0})", "log(det(I + {0} * {0}'))",
+    "sum({0} * {1}')", "logdet(2.0I + {0}' * {0})", "tr({0} * {1}')", "({0} * {1}')[mod({4}, 4) + 1]", "dot({0}, {1})",
+    "dot(view({0}, 2, :), {1}'[:, 1])", "(view({0}, :, 3:-2:1) * {1}[:, 1:2])[2, mod({4}, 2) + 1]",
+    "batched_mul(cat({0}, {1}, dims=3), permutedims(cat({1}, {0}, dims=3), (2, 1, 3)))[2, 1, mod({4}, 2) + 1]",
+    "let z = [sin({2}[2] * i - {3}[1] * j) for i in 1:8, j in 1:7]; (z * z')[mod({4}, 8) + 1, 3] end",
+)  # fmt: skip
+MATRICES_OF_PRODUCTS = ("tanh.({0} * (0.2I + {1}' * {0}) .+ {5})", "sin.(({0} * {1}') * {0} .+ {5})",
+                        "tanh.([{2}[1], {2}[3]] * {3}' .+ {5})", "cos.((I + {0} * {0}') \\ {1} .+ {5})")  # fmt: skip
+
 
 class ArrayGenerator(Generator):
     """The same with arrays in it."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__(random)
+        self.products = self.chance(0.5)
 
     # ------------------------------------------------------------ expressions
     def f(self, scope: Scope, depth: int = 3) -> Node:
@@ -36,6 +62,8 @@ class ArrayGenerator(Generator):
 
     def sum(self, scope: Scope, depth: int) -> Node:
         """A number made of an array."""
+        if self.products and scope.of("Q") and self.chance(0.4):
+            return self.product("F", NUMBERS_OF_PRODUCTS, f"({{}} + {self.offset()})", scope, depth)
         if scope.of("Q") and self.chance(0.3):
             form = self.random.choice(OF_MATRIX)
             return Node("F", form, [self.q(scope), self.i(scope)])
@@ -48,6 +76,9 @@ class ArrayGenerator(Generator):
             if names and self.chance(0.85):
                 return leaf("A", self.random.choice(names))
             return Node("A", "[{0}, {1}, {2}]", [self.f_leaf(scope) for _ in range(3)])
+        if self.products and scope.of("Q") and self.chance(0.3):
+            shift = ", ".join(self.offset() for _ in range(3))
+            return self.product("A", PRODUCTS, f"({{}} .+ [{shift}])", scope, depth)
         kind = self.random.random()
         if kind < 0.2:
             return Node("A", self.random.choice(ELEMENTWISE), [self.a(scope, depth - 1)])
@@ -76,11 +107,26 @@ class ArrayGenerator(Generator):
                                    f"({name} -> {{0}}).({{1}})"))  # fmt: skip
         return Node("A", form, [self.f(inner, 2), self.a(scope, depth - 1)])
 
+    def product(self, type: str, forms: tuple[str, ...], around: str, scope: Scope, depth: int) -> Node:
+        operands = [self.q(scope), self.q(scope), self.a(scope, depth - 1), self.a(scope, 0), self.i(scope)]
+        return Node(type, around.format(self.random.choice(forms)), operands)
+
+    def offset(self) -> str:
+        return repr(round(self.random.uniform(0.01, 0.6), 6))
+
+    def product_matrix(self, scope: Scope) -> tuple[str, list[Node]]:
+        """A 2×3 matrix with bounded elements."""
+        rows = "; ".join(" ".join(self.offset() for _ in range(3)) for _ in range(2))
+        made = self.product("Q", MATRICES_OF_PRODUCTS, "{}", scope, 1)
+        return made.template.replace("{5}", f"[{rows}]"), made.children
+
     def q(self, scope: Scope) -> Node:
         return leaf("Q", self.random.choice(scope.of("Q")))
 
     # ------------------------------------------------------------ statements
     def statement(self, scope: Scope) -> Node:
+        if self.products and not scope.of("Q") and self.chance(0.5):
+            return self.new_matrix(scope)
         if self.chance(0.45):
             kinds: list[tuple[float, Callable[[Scope], Node]]] = [
                 (2, self.new_array), (1.5, self.new_matrix), (4, self.write_array), (1, self.view),
@@ -111,6 +157,8 @@ class ArrayGenerator(Generator):
             ("tanh.([{0}, {1}] .* [{2} 1.0 0.5])", [self.f_leaf(scope) for _ in range(3)]),
             ("zeros(2, 3) .+ sin({0})", [self.f(scope, 1)]),
         ))  # fmt: skip
+        if self.products and scope.of("Q") and self.chance(0.5):
+            form, parts = self.product_matrix(scope)
         name = self.fresh("q")
         scope.add("Q", name)
         return stmt(f"{name} = {form}", *parts)
@@ -132,6 +180,9 @@ class ArrayGenerator(Generator):
         return stmt(form.replace("{a}", a), self.bounded(scope, 2), self.squashed(scope), self.i(scope))
 
     def write_matrix(self, scope: Scope) -> Node:
+        if self.products and self.chance(0.4):
+            form, parts = self.product_matrix(scope)
+            return stmt(f"{self.random.choice(scope.of('Q'))}{self.random.choice((' .=', '[:, :] ='))} {form}", *parts)
         form = self.random.choice((
             "{q}[1, 2] = {0}", "{q}[2, :] = {1}", "{q}[:, 3] .= {0}", "{q}[1, :] .*= cos.({1})", "{q} .*= cos({0})",
             "{q}[mod({2}, 6) + 1] = {0}", "{q}[1, :] .= {q}[2, :] .* {0}", "{q} .= tanh.({q} .+ {1}')",
