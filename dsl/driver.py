@@ -41,7 +41,7 @@ Out: TypeAlias = Callable[[str], None]
 class Options:
     """How to compile.
 
-    opt_level    LLVM's level, 0 to 3; the values are the same bits at each
+    opt_level    LLVM's level, 0 to 3; the values are the same bits at each (3 takes longer, and is hardly faster)
     mode         how to differentiate: "auto" takes the cheaper way
     checks       False: NaN where a function is outside its domain, instead of a DomainError
     optimize     False: no passes of ours but those that are needed
@@ -50,7 +50,7 @@ class Options:
     verify       check the invariants of the SSA after every pass
     """
 
-    opt_level: int = 3
+    opt_level: int = 2
     mode: Mode = "auto"
     checks: bool = True
     optimize: bool = True

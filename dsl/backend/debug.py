@@ -25,6 +25,12 @@ class Metadata:
         """The reference (`!7`) of a node with this text."""
         return f"!{self.nodes.setdefault(text, len(self.nodes))}"
 
+    def loop(self, *properties: str) -> str:
+        """The reference of a new node that stands for one loop, with nodes of these texts."""
+        parts = [self.node(p) for p in properties]
+        number = len(self.nodes)
+        return self.node(f"distinct !{{{', '.join([f'!{number}', *parts])}}}")
+
     def listing(self) -> list[str]:
         return [f"!{number} = {text}" for text, number in self.nodes.items()]
 

@@ -66,6 +66,8 @@ class Frame:
     out: Join | None  # None: a `for`, which has no exits
 
 
+_ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
+_NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
 _PLAIN_NAME = re.compile(r"[-a-zA-Z$_.][-a-zA-Z$_.0-9]*")
 
 
@@ -247,7 +249,8 @@ class FunctionEmitter:
         self.meet(out, op.results)
 
     def emit_for(self, op: Op, frame: Frame | None) -> Steps:
-        """Counts to the last index by equality, so that nothing overflows; tested at the end of the body."""
+        """Counts to the last index by equality, so that nothing overflows; tested at the end of the body. No copies
+        of the body are made beyond what vectors need, but for sums: they are code to go through, and no faster."""
         lo, hi, step, *inits = (self.names[a] for a in op.args)
         (body,) = op.regions
         index, *carried = body.params
@@ -267,7 +270,9 @@ class FunctionEmitter:
         after = self.let(f"add i64 {self.names[index]}, {step}")
         top.incoming.append((self.block, [after, *values]))
         out.incoming.append((self.block, values))
-        self.line(f"br i1 {done}, label %{out.label}, label %{top.label}")
+        properties = [_ONCE] if carried else [_ONCE, _NOT_INTERLEAVED]
+        loop = self.unit.metadata.loop(*properties)
+        self.line(f"br i1 {done}, label %{out.label}, label %{top.label}, !llvm.loop {loop}")
         complete()
         self.meet(out, op.results)
 

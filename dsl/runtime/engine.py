@@ -19,7 +19,7 @@ from dsl.runtime.boundary import Boundary, Out, boundary, exports
 MOST_OPTIMISED = 20_000  # ops: what is larger is compiled at level 0, since LLVM takes time quadratic in its size
 
 
-def compile_unit(program: Program, root: str, opt_level: int = 3, *, lines: bool = True) -> Unit:
+def compile_unit(program: Program, root: str, opt_level: int = 2, *, lines: bool = True) -> Unit:
     """The unit of a function. `lines`: with line tables (they do not change the code)."""
     return Unit(emit(program, root, lines=lines), opt_level)
 
