@@ -8,15 +8,15 @@ whether line tables are asked for. Expects a verified program without derivative
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dsl.backend import gemm, kernels, lapack, memory, regions
+from dsl.backend import kernels, memory
 from dsl.backend.debug import DebugInfo, Metadata
 from dsl.backend.function import FunctionEmitter, identifier
 from dsl.backend.layout import WORD, Context, record_type, register_type
 from dsl.backend.signature import Signature, reachable, signatures
+from dsl.backend.support import Piece, areas, core, interface, kernel
 from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Program
 from dsl.types import BOOL, LeafType, Mem, Scalar
@@ -47,10 +47,10 @@ class EmittedUnit:
     sites: tuple[Site, ...]
     prints: tuple[tuple[str, tuple[LeafType, ...]], ...]
     externals: tuple[str, ...]  # functions of the C library that it calls
-    blas: tuple[str, ...]       # functions of BLAS and LAPACK that it calls, as `dfl.blas.NAME`
+    support: tuple[Piece, ...]  # what it calls but does not contain
     operands: int               # words for operands in the context
     stack_reserve: int          # bytes that a recursive function leaves free
-    allocates: bool             # `dfl.new` and `dfl.release` are there
+    allocates: bool             # it, or its caller for it, makes memory
     size: int                   # how many ops it was made of
 
     @property
@@ -76,8 +76,7 @@ class UnitEmitter:
         self.functions: list[Function] = [program.functions[name] for name in graph]
         self.externals: dict[str, str] = {}  # functions of the C library: name → declaration
         self.kernels: dict[str, None] = {}   # names, in order
-        self.array_kernels: dict[str, list[str]] = {}  # those on whole arrays: symbol → the functions that make it up
-        self.blas: dict[str, None] = {}      # what they call of BLAS and LAPACK
+        self.array_kernels: dict[str, Piece] = {}  # those on whole arrays, by name
         self.signatures = signatures(program, graph, _symbols(list(graph)))
         self.grown = _grown(program, graph)  # types of memory that a function, or what it calls, pushes to
         self.metadata = Metadata()
@@ -98,6 +97,7 @@ class UnitEmitter:
         bodies = [FunctionEmitter(self, fn, self.signatures[fn.name]).text() for fn in self.functions]
         takes_memory = any(isinstance(t, Mem) for t in root.params)
         allocates = self.uses_memory or takes_memory
+        support = (*[core()] * allocates, *[areas()] * self.uses_regions, *self.array_kernels.values())
         parts = [
             *(f"%record.{k} = type {record_type(fields)}" for k, fields in enumerate(self.records)),
             *self.externals.values(),
@@ -106,17 +106,13 @@ class UnitEmitter:
         operands = max((len(site.types) for site in self.sites), default=0)
         size = sum(1 for fn in self.functions for _ in fn.body.walk())
         unit = EmittedUnit(
-            self.root.name, "", root, tuple(self.sites), tuple(self.prints), tuple(self.externals), tuple(self.blas),
+            self.root.name, "", root, tuple(self.sites), tuple(self.prints), tuple(self.externals), support,
             operands, _STACK_RESERVE + _FRAME_A_VALUE * size, allocates, size,
         )  # fmt: skip
         if not unit.direct:
             parts.append(_entry(root, self.uses_regions))
-        if allocates:
-            parts.append(memory.helpers(exported=takes_memory))
-        if self.uses_regions:
-            parts.append(regions.helpers())
+        parts.append(interface(support))
         parts += [kernels.definition(name) for name in self.kernels]
-        parts += [text for texts in self.array_kernels.values() for text in texts]
         parts += self.debug.listing()
         parts += self.metadata.listing()
         return EmittedUnit(**{**vars(unit), "text": "\n".join(parts) + "\n"})
@@ -158,25 +154,8 @@ class UnitEmitter:
         """The symbol of a kernel on whole arrays: it gives the op's result, -1 where there is no memory."""
         self.uses_memory = True
         symbol = f"gemm.{types[0]}" if name == "gemm" else name
-        if symbol not in self.array_kernels:
-            if name == "gemm":
-                texts, called = gemm.functions(str(types[0]))
-            else:
-                make, called = lapack.FUNCTIONS[name]
-                texts = [make()]
-            self.array_kernels[symbol] = [*texts, *_declared(texts, called, self.blas)]
-            self.blas |= dict.fromkeys(called)
+        self.array_kernels[symbol] = kernel(symbol)
         return f"@dfl.{symbol}"
-
-
-def _declared(texts: Sequence[str], called: Sequence[str], known: Mapping[str, None]) -> list[str]:
-    """Declarations of what texts call of BLAS and LAPACK: these take addresses only."""
-    counts = {name: re.search(rf"@dfl\.blas\.{name}\(([^)]*)\)", "\n".join(texts)) for name in called}
-    return [
-        f"declare void @dfl.blas.{name}({', '.join(['ptr'] * len(found[1].split(',')))}) nounwind\n"
-        for name, found in counts.items()
-        if found is not None and name not in known
-    ]
 
 
 def _grown(program: Program, graph: Mapping[str, frozenset[str]]) -> dict[str, set[LeafType]]:

@@ -170,7 +170,7 @@ done:
 }
 
 ; a run of %n zeroed records of %size bytes; null: no memory
-define {linkage}ptr @dfl.new(ptr %ctx, i64 %n, i64 %size) nounwind {
+define internal ptr @dfl.new(ptr %ctx, i64 %n, i64 %size) nounwind {
   %big = icmp ugt i64 %n, {MOST}
   br i1 %big, label %full, label %sized
 sized:
@@ -319,7 +319,7 @@ full:
 }
 
 ; frees all chunks behind a sentinel
-define void @dfl.release(ptr %sentinel) nounwind {
+define internal void @dfl.release(ptr %sentinel) nounwind {
   %pfirst = getelementptr i8, ptr %sentinel, i64 {WORD}
   %first = load ptr, ptr %pfirst
   store ptr null, ptr %pfirst
@@ -339,17 +339,12 @@ done:
 """
 
 
-def helpers(exported: bool) -> str:
-    """The text of all functions; `exported`: Python calls `dfl.new`, too."""
-    return filled(_SOURCE, "" if exported else "internal ") + filled(pool.SOURCE, "internal ")
+def source() -> str:
+    """The text of all functions, the pool's included."""
+    return filled(_SOURCE + pool.SOURCE)
 
 
-def trimmer() -> str:
-    """The text of a module that exports `dfl.trim` alone."""
-    return "declare void @free(ptr)\n" + filled(pool.SOURCE)
-
-
-def filled(source: str, linkage: str = "") -> str:
+def filled(source: str) -> str:
     """A text with the offsets of words in their places."""
     names: dict[str, object] = {f"ctx.{w.name}": WORD * w for w in Context}
     names |= {f"header.{w.name}": WORD * w for w in Header}
@@ -360,6 +355,6 @@ def filled(source: str, linkage: str = "") -> str:
         "pool.SLOTS": pool.SLOTS, "pool.WORDS": pool.WORDS,
         "WORD": WORD, "LINKS": LINKS, "MOST": _MOST, "LARGE": LARGE, "LAST_CHUNK": LAST_CHUNK,
         "HEADER_SIZE": HEADER_SIZE, "REGION_SIZE": REGION_SIZE, "SLOT": WORD * SLOT_WORDS, "LITTLE": LITTLE,
-        "linkage": linkage, "memory": "{memory}",  # of inline assembly
+        "memory": "{memory}",  # of inline assembly
     }  # fmt: skip
     return re.sub(r"\{([\w.]+)\}", lambda m: str(names[m[1]]), source)

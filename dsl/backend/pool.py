@@ -167,7 +167,7 @@ done:
 }
 
 ; all chunks go back to the system
-define {linkage}void @dfl.trim() noinline nounwind {
+define internal void @dfl.trim() noinline nounwind {
 entry:
   br label %each
 each:

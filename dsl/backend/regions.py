@@ -454,6 +454,6 @@ define internal i1 @dfl.survive(ptr %ctx, ptr %slots, i64 %n) alwaysinline nounw
 """
 
 
-def helpers() -> str:
+def source() -> str:
     """The text of all functions; they need those of `memory`."""
     return filled(_SOURCE)

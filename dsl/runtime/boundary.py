@@ -57,8 +57,7 @@ def exports(unit: EmittedUnit) -> list[str]:
     """The symbols that a boundary needs the addresses of."""
     if unit.direct:
         return [unit.root.symbol]
-    takes_memory = any(isinstance(t, Mem) for t in unit.root.params)
-    return [ENTRY, *["dfl.release"] * unit.allocates, *["dfl.new"] * takes_memory]
+    return [ENTRY]
 
 
 class Direct:

@@ -12,9 +12,8 @@ from typing import Any
 from dsl.backend.emit import EmittedUnit, emit
 from dsl.backend.listing import assembly_of, function_of
 from dsl.ir.core import Program
-from dsl.runtime import pool
-from dsl.runtime.blas import addresses
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
+from dsl.runtime.support import imports
 
 MOST_OPTIMISED = 20_000  # ops: what is larger is compiled at level 0, since LLVM takes time quadratic in its size
 
@@ -46,8 +45,7 @@ class Unit:
             from dsl.runtime.llvm import Library, object_code
 
             code = object_code(self.emitted.text, self.opt_level)
-            imports = addresses(self.emitted.blas) | (pool.symbols() if self.emitted.allocates else {})
-            self.boundary = boundary(self.emitted, Library(code, exports(self.emitted), imports))
+            self.boundary = boundary(self.emitted, Library(code, exports(self.emitted), imports(self.emitted.support)))
 
     @property
     def llvm_raw(self) -> str:

@@ -84,10 +84,16 @@ class Library:
             for name in exports:
                 builder.export_symbol(name)
             self._tracker = builder.link(self._jit, "unit")
+            self._imports = imports
 
     def __getitem__(self, name: str) -> int:
-        """The address of an exported symbol."""
-        return int(self._tracker[name])
+        """The address of an exported or imported symbol."""
+        return self._imports[name] if name in self._imports else int(self._tracker[name])
+
+    def keep(self) -> None:
+        """The code stays until the process ends, whatever becomes of this object."""
+        for part in (self._tracker, self._jit):
+            part.detach()
 
     def __del__(self) -> None:
         # one after the other: the code before the engine it lives in

@@ -8,8 +8,8 @@ from __future__ import annotations
 import ctypes
 import os
 
-from dsl.backend import memory
 from dsl.backend.pool import SYMBOL, WORDS, Pool
+from dsl.backend.support import core
 
 DEFAULT_LIMIT = 256  # megabytes
 
@@ -37,7 +37,6 @@ def held() -> int:
 def release_memory() -> None:
     """Give the memory that is kept for further calls back to the system. What arrays in use occupy stays theirs."""
     if held():
-        from dsl.runtime.llvm import Library, object_code
+        from dsl.runtime.support import functions
 
-        library = Library(object_code(memory.trimmer(), 0), ["dfl.trim"], symbols())
-        ctypes.CFUNCTYPE(None)(library["dfl.trim"])()
+        ctypes.CFUNCTYPE(None)(functions(core())["dfl.trim"])()

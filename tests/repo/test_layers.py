@@ -40,7 +40,8 @@ LAZY = {
     ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
     ("dsl.cli.main", "dsl"): "nor is the version",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",
-    ("dsl.runtime.pool", "dsl.runtime.llvm"): "what has kept no memory has none to give back",
+    ("dsl.runtime.pool", "dsl.runtime.support"): "what has kept no memory has none to give back",
+    ("dsl.runtime.support", "dsl.runtime.llvm"): "the same as for the engine",
 }
 # Third-party packages that are slow to import: where each may be imported at all.
 HEAVY = {"lark": ("dsl.syntax",), "llvmlite": ("dsl.backend", "dsl.runtime"), "numpy": ("dsl.runtime",)}

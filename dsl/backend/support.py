@@ -1,0 +1,77 @@
+"""Support code: the memory core, regions and kernels on whole arrays, which units call but do not contain.
+
+It is the same for every program, so the runtime compiles each piece once a process and tells the units where its
+functions are. What is marked `alwaysinline` is a few instructions on a fast path: units contain it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from dsl.backend import gemm, lapack, memory, regions
+
+_FUNCTION = re.compile(r"^define (?:internal )?(?P<head>[^\n]*?@(?P<name>[\w.]+)\([^\n]*) \{\n.*?^\}\n", re.M | re.S)
+_C_LIBRARY = "declare noalias ptr @malloc(i64)\ndeclare void @free(ptr)\n"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """LLVM IR that is compiled by itself. `needs`: the pieces whose functions it calls; `blas`: what it calls of BLAS
+    and LAPACK."""
+
+    name: str
+    source: str
+    needs: tuple[Piece, ...] = ()
+    blas: tuple[str, ...] = ()
+
+    @property
+    def exports(self) -> list[str]:
+        return [m["name"] for m in _FUNCTION.finditer(self.source) if "alwaysinline" not in m["head"]]
+
+    @property
+    def text(self) -> str:
+        """The module: its functions can be called from elsewhere, those of other pieces are declared."""
+        return interface(self.needs) + self.source.replace("define internal", "define")
+
+
+@cache
+def core() -> Piece:
+    """The arena and the growable runs of records in it."""
+    return Piece("memory", memory.source())
+
+
+@cache
+def areas() -> Piece:
+    return Piece("regions", _C_LIBRARY + regions.source(), (core(),))
+
+
+@cache
+def kernel(name: str) -> Piece:
+    """A kernel on whole arrays: `gemm.f64`, `qr`."""
+    if name.startswith("gemm."):
+        texts, called = gemm.functions(name.removeprefix("gemm."))
+    else:
+        make, called = lapack.FUNCTIONS[name]
+        texts = [make()]
+    source = "\n".join(texts)
+    counts = {c: re.search(rf"@dfl\.blas\.{c}\(([^)]*)\)", source) for c in called}
+    declared = [
+        f"declare void @dfl.blas.{c}({', '.join(['ptr'] * len(found[1].split(',')))}) nounwind\n"
+        for c, found in counts.items()
+        if found is not None
+    ]
+    return Piece(name, "".join([_C_LIBRARY, *declared, source]), (), called)
+
+
+def interface(pieces: Iterable[Piece]) -> str:
+    """What a module begins with that calls functions of these pieces: their declarations, and the bodies of those that
+    are inlined."""
+    parts = []
+    for piece in pieces:
+        for function in _FUNCTION.finditer(piece.source):
+            inlined = "alwaysinline" in function["head"]
+            parts.append(function[0] if inlined else f"declare {function['head']}\n")
+    return "".join(parts)
