@@ -1,63 +1,98 @@
-"""Timing one peer at one row: warm repetitions, the first call, and what it gave.
+"""What a row of the benchmarks is, and the timing of a function.
 
-A *row* is a computation with its data; a *peer* is a way to do it. Each peer's builder gets the data and gives a
-function without arguments that returns a tuple of arrays and numbers (the value first, then the derivatives). All peers
-of a row get the same data and have to give the same numbers.
+A *row* is a function of the language in a file of `programs/`, with its arguments and what is wanted of it; a *peer* is
+another way to compute the same: the C file of the same name, or Python that is given the same arguments. All peers of a
+row have to give the same numbers.
 """
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-Run = Callable[[], tuple[Any, ...]]
-Data = Mapping[str, Any]
-FLAGS = ("-O3", "-march=native")
+PROGRAMS = Path(__file__).parent / "programs"
+Run = Callable[[], tuple[Any, ...]]      # gives the value, or the value and what is wanted
+Repeat = Callable[[int], None]           # runs something so many times
+Arguments = tuple[Any, ...]
+Peer = Callable[["Row", Arguments], tuple[Run, Run]]  # the value; what is wanted, after the value where it has one
 
 
 @dataclass(frozen=True)
 class Row:
-    """`data(random)` makes the arrays. `tolerance` is relative, for the agreement of the peers. `matrix`: the work is
-    that of matrix products and factorisations."""
+    """`wanted` is "gradient", with respect to the arguments `wrt`; "hvp", a product of the Hessian with the second
+    argument; or the name of a function of the program.
+    `kernels`: by peer, the kernels in C for the value, for what is wanted, and for both (or less), and the set of
+    flags (`kernels.FLAGS`); `defines`: sizes that they are compiled for, each by an argument's number and the
+    dimension. `within`: how many times longer ours may take than the peer named. `small` makes
+    arguments for a test. `asked`: it runs only when it is named. `tiny`: calls are so short
+    that several of them run beside each other, which is measured as well."""
 
     name: str
     title: str
-    data: Callable[[np.random.Generator], Data]
-    peers: Mapping[str, Callable[[Data], Run]]
+    program: str
+    function: str
+    arguments: Callable[[np.random.Generator], Arguments]
+    small: Callable[[np.random.Generator], Arguments]
+    wrt: tuple[int, ...] = (0,)
+    wanted: str = "gradient"
+    kernels: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    defines: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    peers: Mapping[str, Peer] = field(default_factory=dict)
+    within: Mapping[str, float] = field(default_factory=dict)
     tolerance: float = 1e-9
-    matrix: bool = False
+    asked: bool = False
+    tiny: bool = False
+
+    def parts(self, args: Arguments) -> list[Any]:
+        """Zeros in the shape of what is wanted."""
+        if self.wanted == "gradient":
+            return [np.zeros_like(args[k]) if isinstance(args[k], np.ndarray) else 0.0 for k in self.wrt]
+        return [np.zeros_like(args[0])] if self.wanted == "hvp" else [0.0]
 
 
-def timed(run: Run, budget: float) -> dict[str, float]:
-    """Seconds for one call: minimum and median over repetitions that fill the budget, at least five."""
+def timed(repeat: Repeat, budget: float, overhead: float = 0.0) -> dict[str, float]:
+    """Seconds for one run: the least and the median over samples that fill the budget, at least three. `overhead` is
+    taken off each."""
     clock = time.perf_counter
-    start = clock()
-    run()
-    once = clock() - start
-    inner = max(1, int(2e-4 / max(once, 1e-7)))
+    count = 1
+    while True:
+        start = clock()
+        repeat(count)
+        spent = clock() - start
+        if spent > 1e-4 or spent > budget / 10:
+            break
+        count *= 4
+    count = max(1, round(count * 5e-4 / spent)) if spent < 5e-4 else count
     samples: list[float] = []
     end = clock() + budget
-    while len(samples) < 5 or clock() < end:
+    while len(samples) < 3 or clock() < end:
         start = clock()
-        for _ in range(inner):
-            run()
-        samples.append((clock() - start) / inner)
+        repeat(count)
+        samples.append((clock() - start) / count - overhead)
     samples.sort()
-    return {"min": samples[0], "median": samples[len(samples) // 2], "repetitions": len(samples) * inner}
+    return {"min": samples[0], "median": samples[len(samples) // 2]}
 
 
-def flat(result: tuple[Any, ...]) -> np.ndarray:
-    """All numbers of a result in one array."""
-    return np.concatenate([np.ravel(np.asarray(r, dtype=float)) for r in result])
+def repeated(run: Callable[[], Any]) -> Repeat:
+    """A function of Python, called in a loop."""
+
+    def repeat(n: int) -> None:
+        for _ in range(n):
+            run()
+
+    return repeat
+
+
+def flat(result: Any) -> np.ndarray:
+    """All numbers of a result, however it is nested, in one array."""
+    if isinstance(result, tuple | list):
+        return np.concatenate([flat(r) for r in result]) if result else np.zeros(0)
+    return np.ravel(np.asarray(result, dtype=float))
 
 
 def sample(numbers: np.ndarray, most: int = 2000) -> list[float]:
@@ -66,44 +101,9 @@ def sample(numbers: np.ndarray, most: int = 2000) -> list[float]:
     return [float(x) for x in numbers[::step]] + [float(np.abs(numbers).sum())]
 
 
-def compile_c(source: str, *flags: str) -> ctypes.CDLL:
-    """A library made of C source by gcc."""
-    folder = Path(tempfile.mkdtemp(prefix="bench"))
-    name = hashlib.sha256(source.encode()).hexdigest()[:12]
-    (folder / f"{name}.c").write_text(source)
-    target = folder / f"{name}.so"
-    command = ["gcc", *FLAGS, *flags, "-shared", "-fPIC", str(folder / f"{name}.c"), "-o", str(target), "-lm"]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(str(target))
-
-
-def pointer(array: np.ndarray) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-def jax_run(f: Callable[..., Any], argnums: tuple[int, ...], *args: Any) -> Run:
-    """Value and gradient of a function of JAX, compiled, on arguments that are its own arrays already."""
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    compiled = jax.jit(jax.value_and_grad(f, argnums))
-    given = [jax.numpy.asarray(a) for a in args]
-
-    def run() -> tuple[Any, ...]:
-        value, gradients = jax.block_until_ready(compiled(*given))
-        return (value, *gradients)
-
-    return run
-
-
-def dfl_run(text: str, name: str, argnums: tuple[int, ...], *args: Any) -> Run:
-    """Value and gradient of a function of the language."""
-    import dsl
-
-    f = dsl.value_and_grad(dsl.loads(text)[name], argnums=argnums)
-
-    def run() -> tuple[Any, ...]:
-        value, gradients = f(*args)
-        return (value, *gradients)
-
-    return run
+def differs(mine: list[float], theirs: list[float], tolerance: float) -> bool:
+    """Whether samples of two peers are not the same numbers, but for rounding."""
+    scale = max(map(abs, mine[:-1]), default=1.0)
+    return len(mine) != len(theirs) or any(
+        not abs(a - b) <= tolerance * max(abs(a), abs(b), scale * 1e-3) for a, b in zip(mine, theirs, strict=False)
+    )
