@@ -48,7 +48,7 @@ def why(row: Row) -> str:
         own = Own(row, row.small(np.random.default_rng(1)))
         module = module_of(own, None)
     with remarks() as said:
-        text = assembly(module, 3)
+        text = assembly(module, own.function.workspace.options.opt_level)
     parts = [f"{row.name}: {row.title}"]
     if row.wanted == "gradient":
         forwards = module_of(own, "forward") == module
