@@ -2,7 +2,7 @@
 
     in scope    both sweeps are one function: the body's own values are at hand
     recompute   made again by cheap operations from values that are at hand
-    reload      read again from memory that still holds the same (`settled`)
+    reload      read again from memory that still holds the same (`settled`), loaded from there or stored there
     save        kept in the record of the construct that defines it
 
 A value is made again where what that takes is kept further out than the value itself would be (fewer times), or is kept
@@ -20,6 +20,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from dsl.ir.core import Op, Value
+from dsl.ops import PRIMITIVES
 
 if TYPE_CHECKING:
     from dsl.ad.plan import Key, Plan
@@ -90,7 +91,18 @@ class Decisions:
             return [("primal", op.args[0])]
         if kind == "primal" and op.name in CHEAP:
             return [("primal", a) for a in op.args]
-        return None
+        store = self.stored(key)
+        return None if store is None else [("primal", a) for a in store.args[:2]]
+
+    def stored(self, key: Key) -> Op | None:
+        """The store that has put a value where it can be read again: of values that are dear to make."""
+        kind, v = key
+        op = v.owner if kind == "primal" and isinstance(v, Value) else None
+        if not isinstance(op, Op) or op.name not in PRIMITIVES or op.name in CHEAP:
+            return None
+        store = self.plan.settled.stored(v)
+        c = self.plan.owner[op]
+        return store if store is not None and c.before[op] == c.before[store] else None
 
     def is_free(self, key: Key) -> bool:
         """Constants: made where they are used."""
@@ -173,7 +185,8 @@ class Decisions:
     def _again(self, key: Key) -> How:
         what = key[1]
         op = what.owner if isinstance(what, Value) else None
-        return How.RELOAD if isinstance(op, Op) and op.name == "load" else How.RECOMPUTE
+        loaded = isinstance(op, Op) and op.name == "load"
+        return How.RELOAD if loaded or self.stored(key) is not None else How.RECOMPUTE
 
     def kept(self) -> list[Key]:
         return [key for key, how in self.how.items() if how in KEPT]

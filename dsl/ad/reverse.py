@@ -161,6 +161,10 @@ class Backward:
         if op.name == "load":
             args = (self.value((kind, op.args[0])), self.primal(op.args[1]))
             return self.b.op("load", args, (type,), first=op.attrs.get("first", 0) + op.results.index(what)).result
+        store = self.plan.decisions.stored(key)
+        if store is not None:
+            field = store.attrs.get("first", 0) + store.args.index(what, 2) - 2
+            return self.b.op("load", [self.primal(a) for a in store.args[:2]], (type,), first=field).result
         return self.b.op(op.name, [self.primal(a) for a in op.args], (type,), **op.attrs).result
 
     def zero_cotangent(self, v: Value, b: Builder) -> Value:

@@ -26,6 +26,7 @@ from dsl.ad.activity import Pattern
 from dsl.ad.kernels import written_memories
 from dsl.analysis import Flow, Influence
 from dsl.analysis.influence import Cell, walk_cell
+from dsl.analysis.places import distinct
 from dsl.ir.core import Function, Op, Region, Rule, Value
 from dsl.types import LeafType, is_ref
 
@@ -67,6 +68,40 @@ class Settled:
             self._left_alone(cell) and not any(self._may_follow(w, op) for w in self._writes_to(cell))
             for cell in walk_cell(self.flow.cell(m))
         )
+
+    def stored(self, v: Value) -> Op | None:
+        """A `store` that has put a value that an op defines where it stays: done whenever that op is (save by exits
+        in between), and nothing else is written there, by a later iteration neither."""
+        for store in self._stores.get(v, ()):
+            cell = self.flow.cell(store.args[0])
+            if self._left_alone(cell) and not any(
+                self._may_follow(w, store) and not self._elsewhere(w, store) for w in self._writes_to(cell)
+            ):
+                return store
+        return None
+
+    @cached_property
+    def _stores(self) -> dict[Value, list[Op]]:
+        """The stores of a value in the very region in which an op defines it."""
+        found: dict[Value, list[Op]] = {}
+        around = self._places[1]
+        for op in self.fn.body.walk():
+            for v in op.args[2:] if op.name == "store" else ():
+                if isinstance(v.owner, Op) and around[v.owner][-1] is around[op][-1]:
+                    found.setdefault(v, []).append(op)
+        return found
+
+    def _elsewhere(self, w: Write, store: Op) -> bool:
+        """Whether a write is that store itself, of other iterations, at other places."""
+        if w.op is not store or w.maker is None:
+            return False
+        _, around, _ = self._places
+        loops = [self._loops[r] for r in around[store][len(around[w.maker]) :] if r in self._loops]
+        return all(op.name == "for" for op in loops) and distinct(store.args[1], loops)
+
+    @cached_property
+    def _loops(self) -> dict[Region, Op]:
+        return {r: op for op in self.fn.body.walk() if op.name in ("for", "loop") for r in op.regions}
 
     # ------------------------------------------------------------ callers
     def _left_alone(self, cell: Cell) -> bool:

@@ -23,7 +23,7 @@ from dsl.lower.lowering import expr, handles
 from dsl.lower.values import UNIT, Val, items_of, show_type, tuple_val
 from dsl.ops import known
 from dsl.syntax import ast
-from dsl.types import BOOLEAN, BOTTOM, LangType, RangeType, RefType, TupleType
+from dsl.types import BOOLEAN, BOTTOM, ArrayType, LangType, RangeType, RefType, TupleType
 
 At = Callable[[Sequence[Value]], Val]
 
@@ -75,7 +75,8 @@ def operand(f: Frame, v: Val, target: Target | None = None) -> Lazy:
     if target is not None and not _alike(f, v, target):
         v = unaliased(f, v, target.part.g.mem)
     g = geometry(f, v)
-    return Lazy(g.sizes, lambda at: f.load(g.mem, record_at(f, g, at), g.item), order_of(v.type) if g.rank > 1 else "")
+    lies = isinstance(v.type, ArrayType) and g.rank > 1  # a vector, as a row too, fits any order
+    return Lazy(g.sizes, lambda at: f.load(g.mem, record_at(f, g, at), g.item), order_of(v.type) if lies else "")
 
 
 def _alike(f: Frame, v: Val, target: Target) -> bool:

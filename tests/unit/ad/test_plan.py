@@ -124,6 +124,48 @@ def test_what_takes_long_is_saved() -> None:
     assert decisions("%a: f64 = tof64 %i\n %y: f64 = sin %a") == {"%y": "save"}
 
 
+STORED = """
+fn @f(%x: mem<f64>, %out: mem<f64>, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %z: f64 = const 0.0
+  %last: i64 = sub %n, %1
+  %size: i64 = mul %n, %n
+  %a: mem<f64> = new %size
+  for %j = %0, %last, %1 () {
+    %jn: i64 = mul %j, %n
+    for %i = %0, %last, %1 () {
+      %p: i64 = add %i, %jn
+      %u: f64 = load %x[%p]
+      %y: f64 = exp %u
+      BETWEEN
+      store %a[%p], %y
+      next
+    }
+    next
+  }
+  AFTER
+  %r: f64 = load %a[%0]
+  return %r
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("between", "place", "after", "expected"),
+    [
+        ("", "%a[%p]", "", "reload"),
+        ("", "%a[%i]", "", "save"),  # a later iteration of the outer loop writes there
+        ("", "%out[%p]", "", "save"),  # other memory may be this
+        ("store %a[%jn], %u", "%a[%p]", "", "save"),
+        ("", "%a[%p]", "store %a[%0], %z", "save"),
+    ],
+)
+def test_what_takes_long_is_read_again_where_it_was_stored(between: str, place: str, after: str, expected: str) -> None:
+    text = STORED.replace("BETWEEN", between).replace("AFTER", after).replace("store %a[%p], %y", f"store {place}, %y")
+    assert f"{expected} %y: f64" in plan_of(text, 0, 1)
+
+
 def test_what_is_carried_is_saved_and_serves_what_is_made_of_it() -> None:
     """%y = s + 1.0 is made from s, which is kept anyway."""
     how = decisions("%one: f64 = const 1.0\n %y: f64 = add %s, %one")

@@ -180,3 +180,11 @@ def test_gradient(expression: str, numpy: Callable[[Any], Any], mode: str, layou
         assert not expected.any()
     else:
         np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_a_row_leaves_the_layout_to_the_matrices() -> None:
+    """A bias that is added to a matrix that lies row by row: so does the sum, however it is written."""
+    m = dsl.loads("plain(A, b) = A .+ b'\nmixed(A, b, B) = A .+ b' .+ B")
+    rows, columns, b = np.ones((3, 2)), np.asfortranarray(np.ones((3, 2))), np.array([1.0, 2.0])
+    assert m.plain(rows, b).flags.c_contiguous and m.plain(columns, b).flags.f_contiguous
+    assert m.mixed(rows, b, rows).flags.c_contiguous and m.mixed(rows, b, columns).flags.f_contiguous
