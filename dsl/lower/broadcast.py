@@ -182,14 +182,14 @@ def _meet(f: Frame, m: Value, n: Value) -> Value:
 
 
 def _fitted(f: Frame, o: Lazy, sizes: Sequence[Value]) -> At:
-    """The operand at indices of the result: index 0 where it is stretched."""
+    """The operand at indices of the result: index 0 where it is stretched (the form `passes.versions` looks for)."""
     zero = f.b.i64(0)
     stretched: list[Value | None] = []
     for have, want in zip(o.sizes, sizes, strict=False):
         if have is want:
             stretched.append(None)
         else:
-            stretched.append(f.b.prim("select", f.b.prim("eq", have, f.b.i64(1)), zero, f.b.i64(1)))
+            stretched.append(f.b.prim("select", f.b.prim("eq", have, want), f.b.i64(1), zero))
 
     def at(indices: Sequence[Value]) -> Val:
         own = []

@@ -27,6 +27,7 @@ from dsl.passes.reachable import reachable
 from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
 from dsl.passes.unroll import unroll
+from dsl.passes.versions import versions
 
 Stage: TypeAlias = Literal["before-ad", "after-ad"]
 Trace: TypeAlias = Callable[[str, Program], None]
@@ -63,6 +64,10 @@ def optimise(
             break
     run.whole("reachable", reachable(program, roots))
     if final:
+        run.each("versions", versions)
+        run.each("simplify", simplify)
+        run.each("cse", cse)
+        run.each("dce", partial(dce, quiet=quiet))
         run.whole("release", release(program, roots))
 
 
