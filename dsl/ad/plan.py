@@ -19,14 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
 from struct import calcsize
 from typing import Any, TypeAlias
 
 from dsl.ad.activity import Activity
 from dsl.ad.decide import Decisions, How, save_all
+from dsl.ad.held import HEADER, Held, held
 from dsl.ad.kernels import (
-    BILINEAR,
     active_factors,
     adjoint_numbers,
     bilinear,
@@ -38,7 +37,7 @@ from dsl.ad.kernels import (
 from dsl.ad.rules import active_operands, needed
 from dsl.ad.settled import Settled
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
-from dsl.ops import PRIMITIVES, known
+from dsl.ops import PRIMITIVES
 from dsl.types import I64, LeafType, Mem, is_ref, tangent
 
 # What can be kept, as (kind, of what):
@@ -373,31 +372,29 @@ class Plan:
         return results[len(op.results) + i]
 
     # ------------------------------------------------------------ text
+    @cached_property
+    def held(self) -> dict[Construct, dict[Key, Held]]:
+        """The arrays that records keep alive."""
+        return held(self)
+
+    @cached_property
+    def of_region(self) -> dict[Any, Construct]:
+        """The construct whose body a region is."""
+        return {c.region: c for c in self.constructs}
+
     def bytes_of(self, c: Construct) -> int:
-        """Bytes of a construct's record, and of the memory that it keeps alive, where its size is known; of a body that
-        is in scope, none."""
+        """Bytes of a construct's record, and of the memory that it keeps alive (without elements whose number is not
+        known before); of a body that is in scope, none."""
         if c is self.root and self.activity.pattern.in_place:
             return 0
-        return record_bytes(list(c.fields.values())) + sum(self._memory_of(key) or 0 for key in c.fields)
-
-    def _memory_of(self, key: Key) -> int | None:
-        """Bytes of the memory that was made for what a record refers to; None: not known, 0: none was."""
-        kind, what = key
-        t = self.key_type(key)
-        if kind == "contents":
-            op, k = what
-            numbers = numbers_of(op)
-            sizes = [known(numbers[name]) for name in BILINEAR[op.attrs["kernel"]].factors[k].counts]
-        elif isinstance(what, Value) and isinstance(what.owner, Op) and what.owner.name == "new":
-            sizes = [known(what.owner.args[0])]
-        else:
-            return 0
-        assert isinstance(t, Mem)
-        return None if None in sizes else HEADER + record_bytes(t.fields) * prod(int(n or 0) for n in sizes)
+        arrays = self.held[c].values()
+        return record_bytes(list(c.fields.values())) + sum(
+            HEADER + record_bytes(a.type.fields) * (a.count or 0) for a in arrays
+        )
 
     def bytes(self, iterations: Sequence[int]) -> int:
         """Bytes of all records of a call in which the loops, in the order of the text, ran so many iterations in all
-        (without memory whose size is not known before, and what callees keep)."""
+        (without elements of arrays whose number is not known before, and what callees keep)."""
         loops = zip(self.constructs[1:], iterations, strict=True)
         return self.bytes_of(self.root) + sum(self.bytes_of(c) * n for c, n in loops)
 
@@ -416,18 +413,33 @@ class Plan:
             what = "body" if c.op is None else ("for loop" if c.op.name == "for" else "loop")
             unit = "in all" if c.op is None else "an iteration"
             exits = f", {len(c.exits)} exits" if len(c.exits) > 1 else ""
-            lines.append(f"{pad}{what}{where}: keeps {self.bytes_of(c)} bytes {unit}{exits}")
+            size = f"{self.bytes_of(c)} bytes {unit}{self._show_elements(c, names)}"
+            lines.append(f"{pad}{what}{where}: keeps {size}{exits}")
             for key in asked[c]:
                 what = f"{self._show_how(key, c)} {self._show_key(key, names)}: {self.key_type(key)}"
-                lines.append(f"{pad}  {what}{self._show_memory(key) if key in c.fields else ''}")
+                lines.append(f"{pad}  {what}{self._show_memory(key, c)}")
         return "\n".join(lines) + "\n"
 
-    def _show_memory(self, key: Key) -> str:
+    def _show_elements(self, c: Construct, names: dict[Value, str]) -> str:
+        """What arrays add whose length is not known before."""
+        if c is self.root and self.activity.pattern.in_place:
+            return ""
+        parts = [
+            f"{record_bytes(a.type.fields)} for each element of {self._name(key, names)}"
+            for key, a in self.held[c].items()
+            if a.count is None
+        ]
+        return f", and {' and '.join(parts)}" if parts else ""
+
+    def _show_memory(self, key: Key, c: Construct) -> str:
         """What is kept alive by a reference in a record."""
-        size, t = self._memory_of(key), self.key_type(key)
-        if size is None and isinstance(t, Mem):
-            return f", and {record_bytes(t.fields)} bytes for each of its elements"
-        return f", and its {size} bytes" if size else ""
+        array = self.held[c].get(key)
+        if array is None:
+            return ""
+        each = record_bytes(array.type.fields)
+        if array.count is None:
+            return f", and {each} bytes for each of its elements"
+        return f", and its {HEADER + each * array.count} bytes"
 
     def _is_worth_showing(self, key: Key) -> bool:
         """Constants and counters go without saying."""
@@ -437,25 +449,30 @@ class Plan:
         in_scope = c is self.root and self.activity.pattern.in_place and key in c.fields
         return (How.IN_SCOPE if in_scope else self.how(key)).value
 
+    def _name(self, key: Key, names: dict[Value, str]) -> str:
+        kind, what = key
+        if not isinstance(what, Value):
+            return _LABELS[kind]
+        name = what.hint or names.setdefault(what, f"{len(names)}")
+        return f"%{name}" if kind == "primal" else f"shadow of %{name}"
+
     def _show_key(self, key: Key, names: dict[Value, str]) -> str:
         kind, what = key
         if isinstance(what, Value):
-            name = what.hint or names.setdefault(what, f"{len(names)}")
             span = what.owner.span if isinstance(what.owner, Op) else None
             text = f" = {span.text.strip()}" if span is not None and span.text and "\n" not in span.text else ""
-            return f"%{name}{text}" if kind == "primal" else f"shadow of %{name}{text}"
-        labels = {
-            "start": "tape length before the loop", "end": "tape length after the loop", "count": "iterations begun",
-            "trips": "trip count", "code": "exit by which the loop ended", "itercode": "exit of the iteration",
-            "index": "place of a push or pop", "record": "record of a call", "capture": "what a rule keeps",
-            "contents": "copy of the contents of an array",
-        }  # fmt: skip
+            return self._name(key, names) + text
         op = what[0] if isinstance(what, tuple) else what
         line = f" (line {op.span.line})" if isinstance(op, Op) and op.span.end else ""
-        return labels[kind] + line
+        return _LABELS[kind] + line
 
 
-HEADER = 32  # bytes that say where a memory's records are and how many
+_LABELS = {
+    "start": "tape length before the loop", "end": "tape length after the loop", "count": "iterations begun",
+    "trips": "trip count", "code": "exit by which the loop ended", "itercode": "exit of the iteration",
+    "index": "place of a push or pop", "record": "record of a call", "capture": "what a rule keeps",
+    "contents": "copy of the contents of an array",
+}  # fmt: skip
 
 # How many first operands of an op are memory that it reads or writes itself.
 _OWN_USES = {"load": 1, "store": 1, "acc": 1, "len": 1, "growable": 1, "same": 2}

@@ -176,7 +176,7 @@ class Settled:
 
         for op in self.fn.body.walk():
             for m in written_memories(op):
-                note(self.flow.cell(m), Write(op, self._maker(m), op.name in ("push", "pop")))
+                note(self.flow.cell(m), Write(op, self.maker(m), op.name in ("push", "pop")))
             if op.name == "call":
                 outside = self._outside_of(op.attrs["fn"])
                 for theirs, mine in self.flow.cells_of_call(op):
@@ -184,7 +184,7 @@ class Settled:
                         note(mine, Write(op, None if id(theirs) in outside else op, theirs.resized))
         return found
 
-    def _maker(self, m: Value) -> Op | None:
+    def maker(self, m: Value) -> Op | None:
         """The op that has made the very memory that a value refers to, in this run of the region."""
         op = m.owner
         if not isinstance(op, Op):
@@ -192,9 +192,13 @@ class Settled:
         if op.name == "new":
             return op
         if op.name == "call":
-            cell = self.influence.flow(op.attrs["fn"]).result_cells[op.results.index(m)].find()
-            return None if id(cell) in self._outside_of(op.attrs["fn"]) else op
+            return op if self.fresh(op.attrs["fn"], op.results.index(m)) else None
         return None
+
+    def fresh(self, name: str, result: int) -> bool:
+        """Whether a function makes the memory that is its result number so many in the very call."""
+        cell = self.influence.flow(name).result_cells.get(result)
+        return cell is not None and id(cell.find()) not in self._outside_of(name)
 
     def _outside_of(self, name: str) -> set[int]:
         """The cells that a function's parameters lead to. What else its results lead to is made in the very call."""

@@ -209,6 +209,6 @@ def _entry(root: Signature, regions: bool) -> str:
             lines += [f"  %z{k} = zext i1 {piece} to i8", f"  store i8 %z{k}, ptr %r{k}"]
         else:
             lines.append(f"  store {register_type(t)} {piece}, ptr %r{k}")
-    lines += ["  call void @dfl.unwind(ptr %ctx)"] * regions
+    lines += ["  call void @dfl.unwind(ptr %ctx)", "  call void @dfl.spare(ptr %ctx)"] * regions
     lines += [f"  %failed = zext i1 {pieces[0]} to i32", "  ret i32 %failed"] if root.context else ["  ret i32 0"]
     return "\n".join([*lines, "}"])

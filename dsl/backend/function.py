@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +17,7 @@ from dsl.backend.debug import quoted
 from dsl.backend.kernels import constant
 from dsl.backend.layout import (
     INTERRUPTED,
+    OUTSIDE_WORDS,
     SLOT_WORDS,
     WORD,
     Context,
@@ -87,11 +89,12 @@ class FunctionEmitter:
         self.lines: list[str] = []
         self.cold: list[str] = []
         self.names: dict[Value, str] = {}
-        self.taken: set[str] = {"ctx", "out", "entry", "failed", "scratch"}
+        self.taken: set[str] = {"ctx", "out", "entry", "failed", "scratch", "inside"}
         self.count = 0
         self.block = "entry"
         self.where = ""       # the suffix that gives an instruction its place in the source
         self.span: Span = fn.span
+        self.goes_out = False  # memory is made outside of regions
         self.scratch = 0      # slots of the buffer that operands and many results go through
         self.grown = unit.grown[fn.name]      # types of memory whose records may move while the function runs
         self.data: dict[Value, str] = {}      # where the records of memories are, as far as that is known here
@@ -171,6 +174,8 @@ class FunctionEmitter:
         entry = ["entry:"]
         if self.scratch:
             entry.append(f"  %scratch = alloca [{self.scratch} x i64], align 8")
+        if self.goes_out:
+            entry.append(f"  %inside = alloca [{OUTSIDE_WORDS} x i64], align 8")
         return "\n".join([head, *entry, *self.lines, *self.cold, "}"])
 
     def place(self, span: Span) -> None:
@@ -409,15 +414,18 @@ class FunctionEmitter:
             args.append(f"ptr {buffer}")
         call = f"call {s.gives} {identifier('@', s.symbol)}({', '.join(args)})"
         parts = s.parts
-        if not parts:
-            self.line(call)
-        elif parts == ["i1"] and s.context:
-            self.succeed(self.let(call))
-        elif len(parts) == 1:
-            self.define(op.result, call)
-            return
-        else:
-            self.unpack_call(op, self.let(call), s)
+        with self.outside(op):
+            if not parts:
+                self.line(call)
+            elif len(parts) == 1 and not s.context:
+                self.define(op.result, call)
+                return
+            else:
+                whole = self.let(call)
+        if parts == ["i1"]:
+            self.succeed(whole)
+        elif parts:
+            self.unpack_call(op, whole, s)
         if buffer:
             for k, r in enumerate(op.results):
                 self.take(r, self.let(f"getelementptr i8, ptr {buffer}, i64 {WORD * k}"))
@@ -464,7 +472,8 @@ class FunctionEmitter:
     def emit_new(self, op: Op) -> None:
         fields = self.fields(op.result)
         size = record_size(fields)
-        self.define(op.result, f"call ptr @dfl.new(ptr %ctx, {self.typed(op.args[0])}, i64 {size})")
+        with self.outside(op):
+            self.define(op.result, f"call ptr @dfl.new(ptr %ctx, {self.typed(op.args[0])}, i64 {size})")
         self.expect(self.let(f"icmp ne ptr {self.names[op.result]}, null"), self.memory_site(), ())
         self.unit.uses_memory = True
         self.fix(op.result)
@@ -539,7 +548,19 @@ class FunctionEmitter:
 
     def emit_mark(self, op: Op) -> None:
         self.unit.uses_regions = self.unit.uses_memory = True
-        self.expect(self.let("call i1 @dfl.mark(ptr %ctx)"), self.memory_site(), ())
+        begin = "dfl.mark.apart" if op.attrs.get("apart") else "dfl.mark"
+        self.expect(self.let(f"call i1 @{begin}(ptr %ctx)"), self.memory_site(), ())
+
+    @contextmanager
+    def outside(self, op: Op) -> Iterator[None]:
+        """What is emitted here makes memory so many regions out as an op says."""
+        out = op.attrs.get("out", 0)
+        if out:
+            self.line(f"call void @dfl.outside(ptr %ctx, ptr %inside, i64 {out})")
+            self.goes_out = True
+        yield
+        if out:
+            self.line("call void @dfl.inside(ptr %ctx, ptr %inside)")
 
     def emit_renew(self, op: Op) -> None:
         self.end_region(op, "dfl.restart", "dfl.renew")
@@ -597,7 +618,8 @@ class FunctionEmitter:
     def emit_pack(self, op: Op) -> None:
         fields = tuple(a.type for a in op.args)
         size = max(WORD, -(-record_size(fields) // WORD) * WORD)
-        self.define(op.result, f"call ptr @dfl.alloc(ptr %ctx, i64 {size})")
+        with self.outside(op):
+            self.define(op.result, f"call ptr @dfl.alloc(ptr %ctx, i64 {size})")
         packed, type = self.names[op.result], self.unit.record(fields)
         self.expect(self.let(f"icmp ne ptr {packed}, null"), self.memory_site(), ())
         for k, a in enumerate(op.args):

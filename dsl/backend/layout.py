@@ -79,7 +79,8 @@ class Context(IntEnum):
     FAILURE = 6      # which of the unit's failure sites ended the call
     CURRENT = 7      # the chunk that FREE and END are in, 0 at first (and where it is no matter of regions)
     ROOT = 8         # what CHUNKS was when the call began
-    OPERANDS = 9     # the first of its operands; as many words as the unit needs
+    SPARE = 9        # a block for the next region apart, or 0
+    OPERANDS = 10    # the first of its operands; as many words as the unit needs
 
 
 class Header(IntEnum):
@@ -116,9 +117,13 @@ class Region(IntEnum):
     OUTER_END = 7      # END outside; FREE is where the region itself lies
     SAVED = 8          # a block for what is moved, and its size
     SAVED_SIZE = 9
+    APART = 10         # 1: it lies in a block of its own, and what is outside goes on meanwhile from OUTER_FREE
+    OUTER_FREE = 11    # FREE outside, of a region apart
 
 
 REGION_SIZE = WORD * len(Region)
+APART_SIZE = 1 << 13  # bytes of the block of a region apart
+OUTSIDE_WORDS = 5  # kept while memory is made outside: CHUNKS, FREE, END, CURRENT, and the outermost region gone out of
 SLOT_WORDS = 3  # of what is moved: the memory, the size of its records, what has become of it
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 
 from dsl.backend import pool
-from dsl.backend.layout import HEADER_SIZE, REGION_SIZE, SLOT_WORDS, WORD, Chunk, Context, Header, Region
+from dsl.backend.layout import APART_SIZE, HEADER_SIZE, REGION_SIZE, SLOT_WORDS, WORD, Chunk, Context, Header, Region
 
 RESERVED = frozenset({"malloc", "calloc", "realloc", "free"})
 LARGE = 1 << 16
@@ -354,7 +354,8 @@ def filled(source: str) -> str:
     names |= {
         "pool.SLOTS": pool.SLOTS, "pool.WORDS": pool.WORDS,
         "WORD": WORD, "LINKS": LINKS, "MOST": _MOST, "LARGE": LARGE, "LAST_CHUNK": LAST_CHUNK,
-        "HEADER_SIZE": HEADER_SIZE, "REGION_SIZE": REGION_SIZE, "SLOT": WORD * SLOT_WORDS, "LITTLE": LITTLE,
+        "APART_SIZE": APART_SIZE, "HEADER_SIZE": HEADER_SIZE, "REGION_SIZE": REGION_SIZE,
+        "SLOT": WORD * SLOT_WORDS, "LITTLE": LITTLE,
         "memory": "{memory}",  # of inline assembly
     }  # fmt: skip
     return re.sub(r"\{([\w.]+)\}", lambda m: str(names[m[1]]), source)

@@ -5,6 +5,9 @@ When it begins again (`dfl.renew`), its chunks are freed but for the last small 
 began. Memories that live on are saved first and made again then; what is a chunk of its own changes lists only. With
 survivors, little memory is not worth a copy: up to `memory.LITTLE` bytes nothing is done.
 
+A region apart lies in a block of its own, so that memory can be made outside of it while it is open: `dfl.outside` lets
+the region around it go on where it was, `dfl.inside` goes back. The context holds one such block for the next one.
+
 A call of these is a barrier: no access to memory moves across it (LLVM would take what is used again for other memory).
 """
 
@@ -42,6 +45,141 @@ good:
   ret i1 true
 full:
   ret i1 false
+}
+
+; the same, of a region apart
+define internal i1 @dfl.mark.apart(ptr %ctx) nounwind {
+  %pspare = getelementptr i8, ptr %ctx, i64 {ctx.SPARE}
+  %spare = load ptr, ptr %pspare
+  %missing = icmp eq ptr %spare, null
+  br i1 %missing, label %fresh, label %good
+fresh:
+  %block = call ptr @malloc(i64 {APART_SIZE})
+  %none = icmp eq ptr %block, null
+  br i1 %none, label %full, label %good
+good:
+  %r = phi ptr [ %spare, %0 ], [ %block, %fresh ]
+  store ptr null, ptr %pspare
+  call void @llvm.memset.p0.i64(ptr align 8 %r, i8 0, i64 {REGION_SIZE}, i1 false)
+  %plist = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
+  %pfree = getelementptr i8, ptr %ctx, i64 {ctx.FREE}
+  %pend = getelementptr i8, ptr %ctx, i64 {ctx.END}
+  %pcurrent = getelementptr i8, ptr %ctx, i64 {ctx.CURRENT}
+  %outer = load ptr, ptr %plist
+  %free = load ptr, ptr %pfree
+  %end = load ptr, ptr %pend
+  %current = load ptr, ptr %pcurrent
+  %base = getelementptr i8, ptr %r, i64 {REGION_SIZE}
+  %last = getelementptr i8, ptr %r, i64 {APART_SIZE}
+  %router = getelementptr i8, ptr %r, i64 {region.OUTER}
+  %rbase = getelementptr i8, ptr %r, i64 {region.BASE}
+  %rend = getelementptr i8, ptr %r, i64 {region.BASE_END}
+  %rapart = getelementptr i8, ptr %r, i64 {region.APART}
+  %rcurrent = getelementptr i8, ptr %r, i64 {region.OUTER_CURRENT}
+  %routerend = getelementptr i8, ptr %r, i64 {region.OUTER_END}
+  %routerfree = getelementptr i8, ptr %r, i64 {region.OUTER_FREE}
+  store ptr %outer, ptr %router
+  store ptr %base, ptr %rbase
+  store ptr %last, ptr %rend
+  store i64 1, ptr %rapart
+  store ptr %current, ptr %rcurrent
+  store ptr %end, ptr %routerend
+  store ptr %free, ptr %routerfree
+  store ptr %base, ptr %pfree
+  store ptr %last, ptr %pend
+  store ptr null, ptr %pcurrent
+  store ptr %r, ptr %plist
+  ret i1 true
+full:
+  ret i1 false
+}
+
+; memory is made %out regions out from now on, where there is a region apart; %words gets what is needed to go back
+define internal void @dfl.outside(ptr %ctx, ptr %words, i64 %out) noinline nounwind {
+entry:
+  %plist = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
+  %pfree = getelementptr i8, ptr %ctx, i64 {ctx.FREE}
+  %pend = getelementptr i8, ptr %ctx, i64 {ctx.END}
+  %pcurrent = getelementptr i8, ptr %ctx, i64 {ctx.CURRENT}
+  %list = load ptr, ptr %plist
+  %free = load ptr, ptr %pfree
+  %end = load ptr, ptr %pend
+  %current = load ptr, ptr %pcurrent
+  %w1 = getelementptr i8, ptr %words, i64 8
+  %w2 = getelementptr i8, ptr %words, i64 16
+  %w3 = getelementptr i8, ptr %words, i64 24
+  %w4 = getelementptr i8, ptr %words, i64 32
+  store ptr %list, ptr %words
+  store ptr %free, ptr %w1
+  store ptr %end, ptr %w2
+  store ptr %current, ptr %w3
+  br label %climb
+climb:
+  %r = phi ptr [ %list, %entry ], [ %outer, %more ]
+  %left = phi i64 [ %out, %entry ], [ %fewer, %more ]
+  %router = getelementptr i8, ptr %r, i64 {region.OUTER}
+  %outer = load ptr, ptr %router
+  %fewer = sub i64 %left, 1
+  %there = icmp eq i64 %fewer, 0
+  br i1 %there, label %go, label %more
+more:
+  br label %climb
+go:
+  store ptr %r, ptr %w4
+  %rcurrent = getelementptr i8, ptr %r, i64 {region.OUTER_CURRENT}
+  %rend = getelementptr i8, ptr %r, i64 {region.OUTER_END}
+  %rfree = getelementptr i8, ptr %r, i64 {region.OUTER_FREE}
+  %ocurrent = load ptr, ptr %rcurrent
+  %oend = load ptr, ptr %rend
+  %ofree = load ptr, ptr %rfree
+  store ptr %outer, ptr %plist
+  store ptr %ofree, ptr %pfree
+  store ptr %oend, ptr %pend
+  store ptr %ocurrent, ptr %pcurrent
+  ret void
+}
+
+; back to where `dfl.outside` was called; what a failure has left open since then ends
+define internal void @dfl.inside(ptr %ctx, ptr %words) noinline nounwind {
+entry:
+  %plist = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
+  %pfree = getelementptr i8, ptr %ctx, i64 {ctx.FREE}
+  %pend = getelementptr i8, ptr %ctx, i64 {ctx.END}
+  %pcurrent = getelementptr i8, ptr %ctx, i64 {ctx.CURRENT}
+  %w1 = getelementptr i8, ptr %words, i64 8
+  %w2 = getelementptr i8, ptr %words, i64 16
+  %w3 = getelementptr i8, ptr %words, i64 24
+  %w4 = getelementptr i8, ptr %words, i64 32
+  %r = load ptr, ptr %w4
+  %router = getelementptr i8, ptr %r, i64 {region.OUTER}
+  %outer = load ptr, ptr %router
+  br label %check
+check:
+  %now = load ptr, ptr %plist
+  %there = icmp eq ptr %now, %outer
+  br i1 %there, label %back, label %open
+open:
+  call void @dfl.leave(ptr %ctx)
+  br label %check
+back:
+  %ofree = load ptr, ptr %pfree
+  %oend = load ptr, ptr %pend
+  %ocurrent = load ptr, ptr %pcurrent
+  %rcurrent = getelementptr i8, ptr %r, i64 {region.OUTER_CURRENT}
+  %rend = getelementptr i8, ptr %r, i64 {region.OUTER_END}
+  %rfree = getelementptr i8, ptr %r, i64 {region.OUTER_FREE}
+  store ptr %ocurrent, ptr %rcurrent
+  store ptr %oend, ptr %rend
+  store ptr %ofree, ptr %rfree
+  %list = load ptr, ptr %words
+  %free = load ptr, ptr %w1
+  %end = load ptr, ptr %w2
+  %current = load ptr, ptr %w3
+  store ptr %list, ptr %plist
+  store ptr %free, ptr %pfree
+  store ptr %end, ptr %pend
+  store ptr %current, ptr %pcurrent
+  ret void
 }
 
 ; whether the innermost region has nothing but what it keeps anyway, and at most %little bytes
@@ -160,13 +298,35 @@ define internal void @dfl.leave(ptr %ctx) noinline nounwind {
   %router = getelementptr i8, ptr %r, i64 {region.OUTER}
   %rcurrent = getelementptr i8, ptr %r, i64 {region.OUTER_CURRENT}
   %routerend = getelementptr i8, ptr %r, i64 {region.OUTER_END}
+  %rapart = getelementptr i8, ptr %r, i64 {region.APART}
+  %routerfree = getelementptr i8, ptr %r, i64 {region.OUTER_FREE}
   %outer = load ptr, ptr %router
   %current = load ptr, ptr %rcurrent
   %end = load ptr, ptr %routerend
+  %apart = load i64, ptr %rapart
+  %free = load ptr, ptr %routerfree
   store ptr %outer, ptr %plist
-  store ptr %r, ptr %pfree
   store ptr %end, ptr %pend
   store ptr %current, ptr %pcurrent
+  %own = icmp ne i64 %apart, 0
+  br i1 %own, label %block, label %part
+part:
+  store ptr %r, ptr %pfree
+  ret void
+block:
+  store ptr %free, ptr %pfree
+  call void @dfl.spare(ptr %ctx)
+  %pspare = getelementptr i8, ptr %ctx, i64 {ctx.SPARE}
+  store ptr %r, ptr %pspare
+  ret void
+}
+
+; frees the block that is held for the next region apart
+define internal void @dfl.spare(ptr %ctx) nounwind {
+  %pspare = getelementptr i8, ptr %ctx, i64 {ctx.SPARE}
+  %spare = load ptr, ptr %pspare
+  call void @free(ptr %spare)
+  store ptr null, ptr %pspare
   ret void
 }
 

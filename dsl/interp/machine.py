@@ -160,7 +160,9 @@ def _call(m: _Machine, op: Op, env: Env) -> None:
     if m.depth >= MAX_DEPTH:
         raise error("E0406", "the recursion is too deep", fn.span)
     m.depth += 1
+    inner = [m.regions.pop() for _ in range(op.attrs.get("out", 0))]
     _bind(env, op.results, m.call(fn, [env[a] for a in op.args]))
+    m.regions += reversed(inner)
     m.depth -= 1
 
 
@@ -201,8 +203,9 @@ def _fields(t: LeafType) -> tuple[LeafType, ...]:
 def _new(m: _Machine, op: Op, env: Env) -> None:
     fields = _fields(op.results[0].type)
     memory = env[op.results[0]] = Memory([[_zero(m, f) for f in fields] for _ in range(env[op.args[0]])])
-    if m.regions:
-        m.regions[-1].append(memory)
+    out = op.attrs.get("out", 0)
+    if len(m.regions) > out:
+        m.regions[-1 - out].append(memory)
 
 
 def _zero(m: _Machine, t: LeafType) -> Any:

@@ -65,7 +65,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("pop", "%a: f64, %b: i64 = pop %m", "takes the last record off; the length must not be 0", reads=True, writes=True),
         OpInfo("growable", "%c: bool = growable %m", "whether records may be added and taken off: false for memory that Python owns", pure=True),
         OpInfo("kernel", "%info: i64 = kernel %A, %n {kernel=\"potrf\"}", "an operation on whole arrays, implemented once for all (BLAS, LAPACK, loops); attrs kernel (a name in `ops.kernels.KERNELS`, which says which operands are read and written)", reads=True, writes=True),
-        OpInfo("mark", "mark", "a region begins: what is made from now on, here and in calls, belongs to it; regions are nested as loops and calls are; made by `passes.release`, when no pass follows", writes=True, raises=True),
+        OpInfo("mark", "mark", "a region begins: what is made from now on, here and in calls, belongs to it; regions are nested as loops and calls are; made by `passes.release`, when no pass follows. With the attribute `apart` other memory may be made outside meanwhile: by `new`, `pack` and `call` with an attribute `out`, the number of regions to go out of", writes=True, raises=True),
         OpInfo("renew", "%b: mem<f64> = renew %a", "what belongs to the innermost region ends and the region goes on; the results are the operands, moved where they belong to it (they hold no references); one memory stays one", writes=True, raises=True),
         OpInfo("release", "%b: mem<f64> = release %a", "the same, but the region ends, too, and its operands belong to the one around it", writes=True, raises=True),
         OpInfo("same", "%c: bool = same %m, %n", "whether two references are to the same memory", pure=True),

@@ -1,11 +1,12 @@
-"""Where references go: which values may lead to memory that is made in a loop's body or a function, and whether any
-such memory is reached from outside afterwards.
+"""Where references go: which values may lead to memory that is made in a loop's body or a function, and which of it may
+be reached from outside afterwards.
 
-Two facts of a reference, each an over-estimate: it is *inner* if memory made inside may be reached from it, by any
-number of loads; it is *outer* if the memory it refers to may have been made outside. A store of an inner reference into
-outer memory is an escape; so is an inner reference among what leaves, unless its memory is flat: records without
-references, which can be moved. Of a called function two things are known: whether it makes memory, and whether it
-stores references into memory that it has not made.
+A *site* is an op that makes memory. Two facts of a reference, each an over-estimate: the sites whose memory may be
+reached from it, by any number of loads; and whether it is *outer*, that is, memory that was made outside may be. A site
+*escapes* if its memory may be stored into memory from outside, or leaves, unless what leaves is flat: records without
+references, which can be moved. What escapes has to be made outside, so it counts as outer from then on; a reference to
+memory of any other site is *inner*. Of a called function three things are known: whether it makes memory, whether it
+stores references into memory that it has not made, and whether it may call itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dsl.ir.core import Op, Program, Region, Value
-from dsl.passes.common import called, components
+from dsl.passes.common import called, components, is_recursive
 from dsl.types import LeafType, Mem, Obj, is_ref
 
 
@@ -33,6 +34,7 @@ class Summary:
 
     makes: set[str] = field(default_factory=set)   # makes memory, or calls what does
     stores: set[str] = field(default_factory=set)  # stores references into memory that it has not made
+    recursive: set[str] = field(default_factory=set)
 
     @staticmethod
     def of(program: Program, roots: Sequence[str]) -> Summary:
@@ -40,13 +42,16 @@ class Summary:
         summary = Summary()
         groups = [[program.functions[name] for name in group] for group in components(program, roots)]
         for group in groups:
+            names = [fn.name for fn in group]
             if any(summary.allocates(op) for fn in group for op in fn.body.walk()):
-                summary.makes.update(fn.name for fn in group)
+                summary.makes.update(names)
+            if is_recursive(program, names):
+                summary.recursive.update(names)
         for group in groups if summary.makes else ():
             before = -1
             while before != len(summary.stores):  # within a recursion, until nothing changes
                 before = len(summary.stores)
-                summary.stores.update(fn.name for fn in group if Flow(fn.body, summary).stores_outside())
+                summary.stores.update(fn.name for fn in group if Flow(fn.body, summary).stores)
         return summary
 
     def allocates(self, op: Op) -> bool:
@@ -61,40 +66,88 @@ class Step:
     around: tuple[Op, ...]
 
 
+@dataclass
+class Reach:
+    """What a reference may refer to: memory of sites, memory from outside. What is reached from that by loads is what
+    these memories hold."""
+
+    sites: set[Op] = field(default_factory=set)
+    outer: bool = False
+
+    def add(self, other: Reach) -> bool:
+        """Whether this is more than before."""
+        before = len(self.sites), self.outer
+        self.sites |= other.sites
+        self.outer |= other.outer
+        return before != (len(self.sites), self.outer)
+
+
 class Flow:
-    """Of one body: a function's, or that of a loop, which is `loop` then."""
+    """Of one body: a function's, or that of a loop, which is `loop` then.
+
+    escaping   the sites whose memory may be reached from outside, other than by flat memories among what leaves
+    stores     whether a reference may be stored into memory that is not made here
+    """
 
     def __init__(self, body: Region, summary: Summary, loop: Op | None = None) -> None:
         self.summary = summary
         self.loop = loop
         self.body = body
-        self.inner: set[Value] = set()
-        self.outer: set[Value] = {p for p in body.params if is_ref(p.type)}
+        self.escaping: set[Op] = set()
+        self.stores = False
         self.steps = [s for s in _steps(body) if any(is_ref(v.type) for v in (*s.op.args, *s.op.results))]
         self.inside = set(body.params)
         for op in body.walk():
             self.inside.update(op.results)
             for region in op.regions:
                 self.inside.update(region.params)
-        self._settle()
-
-    def is_outer(self, v: Value) -> bool:
-        return v in self.outer or v not in self.inside
-
-    # ------------------------------------------------------------ facts
-    def _settle(self) -> None:
-        before = -1
-        while before != len(self.inner) + len(self.outer):
-            before = len(self.inner) + len(self.outer)
+        self._reach: dict[Value, Reach] = {}
+        self._contents: dict[Op, Reach] = {}  # by site: what references in its memory may lead to
+        for p in body.params:
+            self._of(p).outer = True
+        self._changed = True
+        while self._changed:
+            self._changed = False
             for step in self.steps:
                 self._step(step)
 
+    def is_inner(self, v: Value) -> bool:
+        return is_ref(v.type) and bool(self.inner_sites(v))
+
+    def inner_sites(self, v: Value) -> set[Op]:
+        """The sites whose memory ends with the body, unless it is moved, that a reference may lead to."""
+        return self._of(v).sites - self.escaping
+
+    def surviving(self) -> set[Op]:
+        """The sites whose memory may be among what leaves, and is moved then."""
+        return {site for step in self.steps for v in self.leaving(step) for site in self.inner_sites(v)}
+
+    # ------------------------------------------------------------ facts
+    def _of(self, v: Value) -> Reach:
+        """What may be reached from a value, for good: later facts come to it."""
+        return self._reach.setdefault(v, Reach(outer=v not in self.inside))
+
+    def _more(self, reach: Reach, other: Reach) -> None:
+        self._changed |= reach.add(other)
+
+    def _holds(self, site: Op) -> Reach:
+        return self._contents.setdefault(site, Reach())
+
     def _step(self, step: Step) -> None:
         op = step.op
+        if self.summary.allocates(op):
+            for r in op.results:
+                if is_ref(r.type):
+                    self._more(self._of(r), Reach({op}))
         match op.name:
-            case "new" | "pack" | "shadow":
-                self.inner.add(op.result)
-            case "null":
+            case "pack":
+                self._put(op.result, op.args)
+            case "shadow":  # of memory and all that it leads to
+                self._into(Reach({op}), Reach({op}))
+            case "select":
+                for a in op.args[1:]:
+                    self._join(op.results, [a])
+            case "new" | "null":
                 pass
             case "for" | "loop":
                 first = 3 if op.name == "for" else 0
@@ -102,37 +155,99 @@ class Flow:
                 self._join(params, op.args[first:])
                 if op.name == "for":
                     self._join(op.results, op.args[first:])
-            case "yield" | "next" | "break":
+            case "yield" | "next" | "break" | "return":
                 for targets in self.targets(step):
                     self._join(targets, op.args)
+                for v in self.leaving(step):
+                    if not flat(v.type):
+                        self._escape(self._of(v))
+            case "store" | "push":
+                self._put(op.args[0], op.args[2 if op.name == "store" else 1 :])
             case "load" | "pop" | "unpack":
-                self._mark(op.results, op.args[0] in self.inner, True)
+                self._take(op)
             case "call":
-                refs = [a for a in op.args if is_ref(a.type)]
-                inner = called(op) in self.summary.makes or any(a in self.inner for a in refs)
-                self._mark(op.results, inner, any(map(self.is_outer, refs)))
-            case "if" | "return":
+                self._call(op)
+            case "if":
                 pass
             case _:  # nothing else gives references; what does all the same may give any
-                self._mark(op.results, True, True)
-
-    def _mark(self, values: Sequence[Value], inner: bool, outer: bool) -> None:
-        for v in values:
-            if is_ref(v.type):
-                if inner:
-                    self.inner.add(v)
-                if outer:
-                    self.outer.add(v)
+                for r in filter(lambda r: is_ref(r.type), op.results):
+                    self._more(self._of(r), Reach({s.op for s in self.steps if self.summary.allocates(s.op)}, True))
 
     def _join(self, targets: Sequence[Value], sources: Sequence[Value]) -> None:
         for target, source in zip(targets, sources, strict=True):
-            self._mark([target], source in self.inner, self.is_outer(source))
+            if is_ref(target.type):
+                self._more(self._of(target), self._of(source))
+
+    def _put(self, m: Value, values: Sequence[Value]) -> None:
+        """References go into a memory, or into what it leads to."""
+        for v in values:
+            if is_ref(v.type):
+                self._into(self._of(m), self._of(v))
+
+    def _into(self, memory: Reach, what: Reach) -> None:
+        if memory.outer or memory.sites & self.escaping:
+            self.stores |= memory.outer
+            self._escape(what)
+        for site in memory.sites:
+            self._more(self._holds(site), what)
+
+    def _escape(self, what: Reach) -> None:
+        """Memory is reached from outside, and so is what is reached from it."""
+        work = list(what.sites)
+        while work:
+            site = work.pop()
+            if site not in self.escaping:
+                self.escaping.add(site)
+                self._changed = True
+            work += self._holds(site).sites - self.escaping
+
+    def _take(self, op: Op) -> None:
+        """References come out of a memory: those that went in."""
+        source = self._of(op.args[0])
+        found = Reach(outer=source.outer)
+        for site in source.sites:
+            found.add(self._holds(site))
+        for r in op.results:
+            if is_ref(r.type):
+                self._more(self._of(r), found)
+
+    def _call(self, op: Op) -> None:
+        """What is made in the callee is one site. It, and all that is handed over, may be in all that comes back, and
+        in memory that is handed over if the callee stores references there."""
+        makes = called(op) in self.summary.makes
+        everything = Reach({op} if makes else set())
+        for a in op.args:
+            if is_ref(a.type):
+                everything.add(self._reached(self._of(a)))
+        for r in op.results:
+            if is_ref(r.type):
+                self._more(self._of(r), everything)
+        if makes:
+            self._into(Reach({op}), everything)
+        if called(op) in self.summary.stores:
+            for a in op.args:
+                if holds_references(a.type):
+                    self._into(self._reached(self._of(a)), everything)
+
+    def _reached(self, reach: Reach) -> Reach:
+        """The same with what can be loaded from it."""
+        found = Reach(set(), reach.outer)
+        work = [*reach.sites]
+        while work:
+            site = work.pop()
+            if site not in found.sites:
+                found.sites.add(site)
+                found.outer |= self._holds(site).outer
+                work += self._holds(site).sites
+        return found
 
     def targets(self, step: Step) -> list[list[Value]]:
         """What gets the operands of a terminator, inside the body: nothing where it leaves that."""
         op = step.op
         if op.name == "yield":
             return [step.around[-1].results]
+        if op.name == "return":
+            return []
         loops = [o for o in step.around if o.name != "if"]
         if op.name == "next":
             if loops:
@@ -140,16 +255,6 @@ class Flow:
             return _carried(self.loop)[:1] if self.loop is not None else []
         depth = op.attrs.get("depth", 0)
         return [loops[-1 - depth].results] if depth < len(loops) else []
-
-    # ------------------------------------------------------------ questions
-    def stores_outside(self) -> bool:
-        """Whether a reference may be stored into memory that is not made here."""
-        return any(self._stores(step.op, any_reference=True) for step in self.steps)
-
-    def escapes(self) -> bool:
-        """Whether memory made here may be reached afterwards, other than by flat memories among what leaves."""
-        stored = any(self._stores(step.op, any_reference=False) for step in self.steps)
-        return stored or not all(flat(v.type) for step in self.steps for v in self.leaving(step))
 
     def leaving(self, step: Step) -> list[Value]:
         """The inner references among the operands of a terminator that leaves the body, or its iteration."""
@@ -160,19 +265,7 @@ class Flow:
             or (op.name == "next" and not loops)
             or (op.name == "break" and op.attrs.get("depth", 0) >= len(loops))
         )
-        return [v for v in op.args if v in self.inner] if gone else []
-
-    def _stores(self, op: Op, any_reference: bool) -> bool:
-        if op.name in ("store", "push"):
-            first = 2 if op.name == "store" else 1
-            values = [v for v in op.args[first:] if is_ref(v.type)]
-            counts = any(any_reference or v in self.inner for v in values)
-            return counts and self.is_outer(op.args[0])
-        if op.name == "call" and called(op) in self.summary.stores:
-            refs = [a for a in op.args if is_ref(a.type)]
-            counts = any_reference or called(op) in self.summary.makes or any(a in self.inner for a in refs)
-            return counts and any(holds_references(a.type) and self.is_outer(a) for a in refs)
-        return False
+        return [v for v in op.args if self.is_inner(v)] if gone else []
 
 
 def _carried(loop: Op) -> list[list[Value]]:

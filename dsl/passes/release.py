@@ -1,8 +1,13 @@
 """Regions: memory that nothing can reach any more is used again before the call ends.
 
-A loop gets a region where memory is made in its body and none of it escapes (`passes.escape`): `mark` before the loop,
+A loop gets a region where memory is made in its body that does not escape (`passes.escape`): `mark` before the loop,
 `renew` where an iteration ends, `release` behind the loop and wherever else control leaves it. A function that is
-called gets one around its body where it makes more than it returns. The invariant, on which everything rests:
+called gets one around its body where it makes more than it returns. What escapes is made outside of the region: the op
+that makes it (for what a callee makes, the call) has the attribute `out`, the number of regions to go out, and the
+region is `apart` from the one around it, so that this can grow meanwhile. Functions that may call themselves have no
+regions apart, since these take more than what is made in an ordinary one.
+
+The invariant, on which everything rests:
 
     When a region is renewed or ends, no reference to memory that belongs to it is used afterwards, but through the
     results of the `renew` or `release`.
@@ -43,6 +48,8 @@ class _Rewriter:
         self.flows: dict[Op, Flow] = {}  # the loops that get a region
         self.survivors: dict[Op, list[Value]] = {}  # of these, the results that may be memory of the region
         self.whole: Flow | None = None   # the function gets one
+        self.out: dict[Op, list[Flow]] = {}  # the regions that a site is outside of, innermost first
+        self.moving: set[Op] = set()  # sites whose memory may be moved where a region is renewed or ends
         self.called = called
         self.moved: dict[Value, Value] = {}
 
@@ -52,12 +59,16 @@ class _Rewriter:
         remaining = self.decide(self.fn.body)
         if self.called and self.wasteful(remaining):
             flow = Flow(self.fn.body, self.summary)
-            self.whole = None if flow.escapes() else flow
+            ending = [made for made in remaining if made not in flow.escaping]
+            if self.wasteful(ending) and self.gains(flow, remaining):
+                self.whole = flow
         if not self.flows and self.whole is None:
             return False
+        for site, regions in self.out.items():
+            site.attrs["out"] = len(regions)
         self.region(self.fn.body, [])
         if self.whole is not None:
-            self.fn.body.ops.insert(0, Op("mark", span=self.fn.span))
+            self.fn.body.ops.insert(0, self.mark(self.whole, self.fn.span))
         return True
 
     # ------------------------------------------------------------ which loops
@@ -71,12 +82,25 @@ class _Rewriter:
             inside = [made for r in op.regions for made in self.decide(r)]
             if inside and op.name != "if":
                 flow = Flow(op.regions[0], self.summary, op)
-                if not flow.escapes():
+                if self.gains(flow, inside):
                     self.flows[op] = flow
                     self.survivors[op] = self.surviving(flow, op)
-                    inside = [*self.survivors[op]]
+                    inside = [*(m for m in inside if m in flow.escaping), *self.survivors[op]]
             remaining += inside
         return remaining
+
+    def gains(self, flow: Flow, inside: Sequence[Op | Value]) -> bool:
+        """Whether a region ends something of what is made inside and remains there. If so, what escapes is told to be
+        made outside. What a region inside moves cannot be."""
+        escaping = flow.escaping.intersection(inside)
+        if len(escaping) == len(inside) or (escaping and self.fn.name in self.summary.recursive):
+            return False
+        if flow.escaping & self.moving:
+            return False
+        for site in escaping:
+            self.out.setdefault(site, []).append(flow)
+        self.moving |= flow.surviving()
+        return True
 
     def surviving(self, flow: Flow, loop: Op) -> list[Value]:
         """The results of a loop that may be memory of its region."""
@@ -87,7 +111,7 @@ class _Rewriter:
             if at_end or (op.name == "break" and op.attrs.get("depth", 0) == depth):
                 for r, v in zip(loop.results, op.args, strict=True):
                     sources[r].append(v)
-        return [r for r, found in sources.items() if any(v in flow.inner for v in found)]
+        return [r for r, found in sources.items() if any(map(flow.is_inner, found))]
 
     def wasteful(self, remaining: Sequence[Op | Value]) -> bool:
         """Whether the function makes memory that it does not simply return."""
@@ -103,7 +127,7 @@ class _Rewriter:
             original = list(op.args)
             substitute(op, self.moved)
             if op in self.flows:
-                out.append(Op("mark", span=op.span))
+                out.append(self.mark(self.flows[op], op.span))
             for inner in op.regions:
                 self.region(inner, loops if op.name == "if" else [*loops, op])
             if op.name in ("next", "break", "return"):
@@ -112,6 +136,10 @@ class _Rewriter:
             if op in self.flows:
                 out += self.ending("release", op.span, self.survivors[op], self.moved)
         region.ops = out
+
+    def mark(self, flow: Flow, span: Span) -> Op:
+        apart = any(flow in regions for regions in self.out.values())
+        return Op("mark", attrs={"apart": 1} if apart else {}, span=span)
 
     def leave(self, op: Op, original: list[Value], loops: list[Op], out: list[Op]) -> None:
         """Before control leaves an iteration, or more."""
@@ -128,7 +156,7 @@ class _Rewriter:
         """End an iteration of a region, or the region. `original`: the operands as the flow knows them."""
         if flow is None:
             return
-        pairs = {v: now for v, now in zip(original, op.args, strict=True) if v in flow.inner}
+        pairs = {v: now for v, now in zip(original, op.args, strict=True) if flow.is_inner(v)}
         moved: dict[Value, Value] = {}
         out += self.ending(name, op.span, list(pairs.values()), moved)
         substitute(op, moved)
