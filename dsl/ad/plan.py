@@ -398,8 +398,15 @@ class Plan:
         loops = zip(self.constructs[1:], iterations, strict=True)
         return self.bytes_of(self.root) + sum(self.bytes_of(c) * n for c, n in loops)
 
+    callees: Sequence[Plan] = ()  # those of the functions that it calls, directly or not, where they are known
+
     def show(self) -> str:
-        """The plan for a person: each construct, where what is needed of it comes from, and the bytes of its record."""
+        """The plan for a person: each construct, where what is needed of it comes from, and the bytes of its record;
+        then the same of callees."""
+        return "".join(plan.paragraph() for plan in (self, *self.callees))
+
+    def paragraph(self) -> str:
+        """The plan of this function alone."""
         lines = [f"reverse of {self.fn.title or '@' + self.fn.name}"]
         names: dict[Value, str] = {}
         asked: dict[Construct, list[Key]] = {c: list(c.fields) for c in self.constructs}
@@ -411,7 +418,7 @@ class Plan:
             pad = "  " * (self.depth(c) + 1)
             where = "" if c.op is None else f" (line {c.op.span.line})"
             what = "body" if c.op is None else ("for loop" if c.op.name == "for" else "loop")
-            unit = "in all" if c.op is None else "an iteration"
+            unit = "an iteration" if c.op is not None else "in all" if self.activity.pattern.in_place else "a call"
             exits = f", {len(c.exits)} exits" if len(c.exits) > 1 else ""
             size = f"{self.bytes_of(c)} bytes {unit}{self._show_elements(c, names)}"
             lines.append(f"{pad}{what}{where}: keeps {size}{exits}")

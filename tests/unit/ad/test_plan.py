@@ -493,3 +493,35 @@ def test_an_array_made_in_either_arm_counts_once() -> None:
 def test_a_vector_that_grows_has_no_known_size() -> None:
     grown = carried("%size: i64 = const 1", MAKES.replace("next", "push %new, %x\n next"))
     assert "and 8 for each element of shadow of %" in grown
+
+
+def test_the_plan_of_a_recursion_says_what_each_call_keeps() -> None:
+    """References to two shadows, a number, the place of the next call's record, the exit; the shadow that is made."""
+    text = plan_of("""
+fn @f(%x: f64, %n: i64) -> f64 {
+  %size: i64 = const 100
+  %m: mem<f64> = new %size
+  %0: i64 = const 0
+  store %m[%0], %x
+  %y: f64 = call @go(%m, %n)
+  return %y
+}
+fn @go(%m: mem<f64>, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %size: i64 = const 100
+  %done: bool = le %n, %0
+  %a: f64 = load %m[%0]
+  if %done { return %a } else { yield }
+  %new: mem<f64> = new %size
+  %s: f64 = sin %a
+  store %new[%0], %s
+  %less: i64 = sub %n, %1
+  %y: f64 = call @go(%new, %less)
+  return %y
+}
+""")
+    body, callee = text.split("reverse of @go\n")
+    assert body.startswith("reverse of @f\n  body: keeps 0 bytes in all\n")
+    assert callee.startswith("  body: keeps 872 bytes a call, 2 exits\n")
+    assert "save shadow of %new: mem<f64>, and its 832 bytes" in callee
