@@ -98,12 +98,13 @@ class Region:
         """Every op in here, nested ones included, in program order (an op before its regions)."""
         stack = [iter(self.ops)]
         while stack:
-            op = next(stack[-1], None)
-            if op is None:
-                stack.pop()
-            else:
+            for op in stack[-1]:
                 yield op
-                stack += [iter(region.ops) for region in reversed(op.regions)]
+                if op.regions:
+                    stack += [iter(region.ops) for region in reversed(op.regions)]
+                    break
+            else:
+                stack.pop()
 
 
 @dataclass(eq=False)

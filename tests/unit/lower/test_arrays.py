@@ -142,7 +142,7 @@ def _words(text: str) -> list[str]:
 @cache
 def module(expression: str, mode: str) -> Any:
     x = variable(expression)
-    return dsl.loads(f"f({x}) = {expression}\nloss({x}, w) = sum(f({x}) .* w)", mode=mode)
+    return dsl.loads(f"f({x}) = {expression}\nloss({x}, w) = sum(f({x}) .* w)", mode=mode, opt_level=0)
 
 
 @pytest.mark.parametrize(("expression", "numpy"), VALUES + DISCRETE, ids=[e for e, _ in VALUES + DISCRETE])
