@@ -22,7 +22,7 @@ from fuzzing.tree import Node  # noqa: E402
 @pytest.mark.parametrize("subject", [[], ["--arrays"], ["--ssa"]], ids=["text", "arrays", "ssa"])
 def test_slice_of_the_campaign(subject: list[str], tmp_path: Path) -> None:
     fuzz = str(ROOT / "tools" / "fuzz")
-    command = [fuzz, *subject, "--programs", "60", "--seed", "1", "--time", "25", "--folder", str(tmp_path)]
+    command = [fuzz, *subject, "--programs", "40", "--seed", "1", "--time", "12", "--folder", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     found = "\n".join(p.read_text() for p in sorted(tmp_path.iterdir())[:2])
     assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{found}"

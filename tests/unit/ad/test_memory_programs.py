@@ -324,9 +324,9 @@ def expected(twin: Callable[[Vector], Any]) -> list[float]:
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
 def test_gradient(program: Program, plan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DFL_PLAN", plan)
-    m = dsl.loads(program.text)
+    m = dsl.loads(program.text, opt_level=0 if plan else 3)
     want = expected(program.twin)
-    for mode in ("reverse", "forward"):
+    for mode in ("reverse",) if plan else ("reverse", "forward"):  # forward mode has no plan
         v = POINT.copy()
         got = dsl.gradient(m.f, v, mode=mode)
         assert np.asarray(got).ravel() == pytest.approx(want, rel=1e-11, abs=1e-12), mode
@@ -346,7 +346,7 @@ function slope(v, d)
     return s
 end
 product(v, d) = gradient(w -> slope(w, d), v)[1]
-""")
+""", opt_level=0)
     d = np.array([0.3, -0.8, 0.5, 1.0, 0.2])
     got = np.asarray(m.product(POINT.copy(), d))
 

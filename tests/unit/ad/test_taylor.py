@@ -75,7 +75,7 @@ ORACLES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.fixture(scope="module", params=["interpreter", "native"])
 def m(request: pytest.FixtureRequest) -> dsl.Module:
-    return dsl.loads(PROGRAM, interpreter=request.param == "interpreter", verify=True)
+    return dsl.loads(PROGRAM, interpreter=request.param == "interpreter", verify=True, opt_level=0)
 
 
 def near(found: Any, expected: Any, rel: float = 1e-11) -> None:

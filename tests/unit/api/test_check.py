@@ -24,7 +24,7 @@ wave(x) = 5*sin(x)
 
 @pytest.fixture(scope="module")
 def m() -> dsl.Module:
-    return dsl.loads(PROGRAM)
+    return dsl.loads(PROGRAM, opt_level=0)
 
 
 def test_what_agrees_is_a_table(m: dsl.Module) -> None:

@@ -41,7 +41,7 @@ HESSIAN_OF_S = np.array([[4, 2, 0], [2, 0, 0], [0, 0, -math.sin(3.0)]])
 
 @pytest.fixture(scope="module")
 def m() -> dsl.Module:
-    return dsl.loads(PROGRAM)
+    return dsl.loads(PROGRAM, opt_level=0)
 
 
 def near(found: Any, expected: Any, rtol: float = 1e-13) -> None:

@@ -58,7 +58,7 @@ X = np.linspace(0.5, 2.0, 9)
 
 @pytest.fixture(scope="module")
 def m() -> dsl.Module:
-    return dsl.loads(PROGRAM)
+    return dsl.loads(PROGRAM, opt_level=0)
 
 
 @pytest.mark.parametrize("name", ["stencil", "swapped"])
