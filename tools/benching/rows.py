@@ -162,7 +162,7 @@ _ALL = (
         Row(f"h-regression{suffix}", f"logistic regression, 10,000 × 50{what}", "logistic_regression", function,
             labelled(10_000, 50), labelled(9, 3), (0, 1), kernels=kernels(), defines={"COLUMNS": (2, 1)},
             peers={"numpy": numpys.logistic_regression, "jax": jaxes.peer(jaxes.logistic_regression)},
-            within={"c-fast": 1.0, "jax": 1.0})
+            within={"c": 1.0, "jax": 1.0})
         for suffix, what, function in (("", "", "loss"), ("-arrays", ", with arrays", "arrays"))
     ),
     _shallow("i-perceptron-small", "perceptron, 128×64 through 64-1", arguments=layers(128, 64, 64, 1),
