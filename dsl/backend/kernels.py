@@ -14,6 +14,7 @@ from functools import cache
 
 from dsl.ir.core import Region, Value
 from dsl.ops import PRIMITIVES, Builder, Sym, result_type
+from dsl.ops.polynomials import FAR
 from dsl.types import BOOL, F32, F64, I64, LeafType
 
 LLVM_TYPES: dict[LeafType, str] = {F64: "double", F32: "float", I64: "i64", BOOL: "i1"}
@@ -50,7 +51,7 @@ def instructions(name: str, types: Sequence[LeafType], operands: Sequence[str], 
     if kind in ("libm", "kernel"):
         symbol = callee if kind == "libm" else f"dfl.{callee}"
         args = ", ".join(f"{llvm_type(t)} {o}" for t, o in zip(types, operands, strict=True))
-        attributes = f" {LIBM_ATTRIBUTES}" if kind == "libm" else ""
+        attributes = f" {LIBM_ATTRIBUTES}" if kind == "libm" else _in_vectors(callee) if callee in FAR else ""
         return [f"%{result} = call {r} @{symbol}({args}){attributes}"]
     t, s = llvm_type(types[0]), SUFFIXES.get(types[0], "")
     *lines, last = form.format(*operands, t=t, r=r, s=s, u=prefix).split("\n")
@@ -234,10 +235,69 @@ define internal double @dfl.{name}.i64(i64 %n, double %x) {KERNEL_ATTRIBUTES} {{
 """
 
 
+# A call for arguments that are far is no place for the code of near ones: it stays a call, and loops become vector code
+# because LLVM is told which functions do the same for 2, 4 and 8 numbers at once.
+_FAR_ATTRIBUTES = "noinline nounwind willreturn memory(none)"
+_LANES = (2, 4, 8)
+
+
+def _in_vectors(name: str) -> str:
+    """What the call of `far_NAME` says about its forms for vectors."""
+    forms = ",".join(f"_ZGV_LLVM_N{n}vv_dfl.{name}(dfl.{name}.v{n})" for n in _LANES)
+    return f' "vector-function-abi-variant"="{forms}"'
+
+
+def _far(name: str) -> str:
+    """The function `far_NAME` and its forms for vectors, which look whether all of the lanes are near. Nothing but the
+    names in the calls refers to these, so they are not internal."""
+    c, first, last = FAR[name]
+    low, high = constant(first, F64), constant(last, F64)
+    texts = [f"""\
+define internal double @dfl.{name}(double %x, double %v) {_FAR_ATTRIBUTES} {{
+entry:
+  %above = fcmp oge double %x, {low}
+  %below = fcmp ole double %x, {high}
+  %near = and i1 %above, %below
+  br i1 %near, label %done, label %far
+far:
+  %f = call double @{c}(double %x) {LIBM_ATTRIBUTES}
+  br label %done
+done:
+  %r = phi double [ %v, %entry ], [ %f, %far ]
+  ret double %r
+}}
+"""]
+    for n in _LANES:
+        v, mask = f"<{n} x double>", f"<{n} x i1>"
+        lanes = "\n".join(f"""\
+  %x{k} = extractelement {v} %x, i32 {k}
+  %v{k} = extractelement {v} %v, i32 {k}
+  %f{k} = call double @dfl.{name}(double %x{k}, double %v{k})
+  %r{k + 1} = insertelement {v} {f"%r{k}" if k else "poison"}, double %f{k}, i32 {k}""" for k in range(n))
+        texts.append(f"""\
+define hidden {v} @dfl.{name}.v{n}({v} %x, {v} %v) {_FAR_ATTRIBUTES} {{
+entry:
+  %above = fcmp oge {v} %x, splat (double {low})
+  %below = fcmp ole {v} %x, splat (double {high})
+  %near = and {mask} %above, %below
+  %all = call i1 @llvm.vector.reduce.and.v{n}i1({mask} %near)
+  br i1 %all, label %done, label %far
+far:
+{lanes}
+  br label %done
+done:
+  %r = phi {v} [ %v, %entry ], [ %r{n}, %far ]
+  ret {v} %r
+}}
+""")
+    return "\n".join(texts)
+
+
 _WRITTEN: dict[str, str] = {
     "powi.f64": _powi("f64", "double"),
     "powi.f32": _powi("f32", "float"),
     "ipow.i64": _IPOW,
     "besselj.i64": _indexed("besselj", "jn"),
     "bessely.i64": _indexed("bessely", "yn"),
+    **{name: _far(name) for name in FAR},
 }

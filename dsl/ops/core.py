@@ -7,7 +7,7 @@ The tables themselves are in the other modules of this package, by subject.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from dsl.ir.core import Op, RegionBuilder, Value
@@ -206,6 +206,47 @@ def declare(p: Primitive) -> Primitive:
     PRIMITIVES[p.name] = p
     RESULT_TYPES[p.name] = p.result_type
     return p
+
+
+# What takes a primitive's place in loops whose iterations do not wait for each other (`passes.lanes`): the same
+# function as a formula that becomes vector code, where a single one is done sooner by the C library.
+IN_LANES: dict[str, str] = {}
+
+
+def in_lanes(name: str, expand: Callable[..., Sym]) -> Primitive:
+    """Declare `NAME_lanes`, which stands for NAME there."""
+    base = PRIMITIVES[name]
+    IN_LANES[name] = f"{name}_lanes"
+    return declare(replace(
+        base, name=f"{name}_lanes", doc=f"{base.doc}: {name} where many are computed at once", expand=expand,
+        evaluate=None, llvm={}, domain=None, simplify=(),
+    ))  # fmt: skip
+
+
+class _Lanes(Builder):
+    """A builder on top of another one, that uses what there is for many at once."""
+
+    def __init__(self, below: Builder) -> None:
+        super().__init__(below.region)
+        self.below = below
+
+    def const(self, value: float | int | bool, type: LeafType) -> Value:
+        return self.below.const(value, type)
+
+    def prim(self, name: str, *args: Value) -> Value:
+        return self.below.prim(IN_LANES.get(name, name), *args)
+
+
+def formula_in_lanes(name: str) -> Primitive:
+    """The same for a primitive whose formula names others that there are for many at once."""
+    base = PRIMITIVES[name].expand
+    assert base is not None
+
+    def expand(*operands: Sym) -> Sym:
+        below = operands[0].b
+        return Sym(below, base(*(Sym(_Lanes(below), x.v) for x in operands)).v)
+
+    return in_lanes(name, expand)
 
 
 def known(v: Value) -> float | int | bool | None:

@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from dsl.ops import libm, polynomials
+from dsl.ops import circular, libm, polynomials
 from dsl.ops.arith import by_float, log_of_base
-from dsl.ops.core import BINARY, PRIMITIVES, UNARY, Derivative, Primitive, Sym, declare, prim, select
+from dsl.ops.core import BINARY, PRIMITIVES, UNARY, Derivative, Primitive, Sym, declare, in_lanes, prim, select
 from dsl.types import F32, F64
 
 Domain = tuple[Callable[..., Sym], str]
@@ -122,12 +122,16 @@ function(
     (lambda x: holds_not(x < -1.0), "log1p of a number below -1: {0}"),
 )  # fmt: skip
 
+in_lanes("exp", polynomials.exp)
+in_lanes("log", polynomials.log)
+
 
 # ---------------------------------------------------------------- trigonometric functions
 
-function("sin", "the sine of an angle in radians", (-3, 3), lambda d, x, out: d * prim("cos", x))
-function("cos", "the cosine of an angle in radians", (-3, 3), lambda d, x, out: -(d * prim("sin", x)))
-function("tan", "the tangent of an angle in radians", (-1.3, 1.3), lambda d, x, out: d * (1.0 + out * out))
+formula("sin", "the sine of an angle in radians", (-3, 3), circular.sin, lambda d, x, out: d * prim("cos", x))
+formula("cos", "the cosine of an angle in radians", (-3, 3), circular.cos, lambda d, x, out: -(d * prim("sin", x)))
+formula("tan", "the tangent of an angle in radians", (-1.3, 1.3), circular.tan,
+        lambda d, x, out: d * (1.0 + out * out))  # fmt: skip
 
 
 def _one_minus_square(x: Sym) -> Sym:

@@ -7,8 +7,9 @@ Never raises. NaNs are one value: their sign and payload are not specified.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import c_float
+from functools import cache, partial
 from typing import Any, Protocol
 
 from dsl.ir.core import Region, Value
@@ -56,10 +57,8 @@ class FloatArithmetic:
     def primitive(self, name: str, types: Sequence[LeafType], values: Sequence[Any]) -> Any:
         p = PRIMITIVES[name]
         if p.expand is not None:
-            return expanded(self, name, types, values)
-        form = p.evaluate[types[0]] if isinstance(p.evaluate, dict) else p.evaluate
-        assert form is not None
-        return of_type(form(*values), result_type(name, types))
+            return _formula(name, tuple(types))(*values)
+        return of_type(_evaluation(name, types[0])(*values), result_type(name, types))
 
 
 FLOAT = FloatArithmetic()
@@ -68,6 +67,14 @@ FLOAT = FloatArithmetic()
 def evaluate(name: str, types: Sequence[LeafType], values: Sequence[Any]) -> Any:
     """A primitive's result for operands of the given leaf types: a float, int or bool."""
     return FLOAT.primitive(name, types, values)
+
+
+def _evaluation(name: str, first: LeafType) -> Callable[..., Any]:
+    """The Python function of a primitive without a formula."""
+    form = PRIMITIVES[name].evaluate
+    function = form[first] if isinstance(form, dict) else form
+    assert function is not None
+    return function
 
 
 class Known(Value):
@@ -106,9 +113,71 @@ def number(s: Sym) -> Any:
     return s.v.value
 
 
-def expanded(arithmetic: Arithmetic, name: str, types: Sequence[LeafType], values: Sequence[Any]) -> Any:
-    """A primitive evaluated through its formula."""
-    formula = PRIMITIVES[name].expand
-    assert formula is not None and not any(map(is_ref, types))
-    e = Evaluator(arithmetic)
-    return number(formula(*(e.sym(v, t) for v, t in zip(values, types, strict=True))))
+# ---------------------------------------------------------------- formulas as Python functions
+
+# Primitives of doubles, bools and choices whose Python spelling has the bits as it stands.
+_SPELLED = {
+    "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "neg": "-{0}", "abs": "abs({0})", "tof64": "{0}",
+    "lt": "{0} < {1}", "le": "{0} <= {1}", "gt": "{0} > {1}", "ge": "{0} >= {1}", "eq": "{0} == {1}",
+    "ne": "{0} != {1}", "select": "{1} if {0} else {2}", "not": "not {0}", "and": "{0} and {1}", "or": "{0} or {1}",
+}  # fmt: skip
+
+
+class _Spelled(Value):
+    """A value that is a name of Python."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, type: LeafType, text: str) -> None:
+        super().__init__(type)
+        self.text = text
+
+
+class _Speller(Builder):
+    """A builder that writes a line of Python where others append ops; `names` are what the lines refer to."""
+
+    def __init__(self) -> None:
+        super().__init__(Region())
+        self.lines: list[str] = []
+        self.names: dict[str, Any] = {}
+
+    def const(self, value: float | int | bool, type: LeafType) -> Value:
+        return _Spelled(type, self._named("c", FLOAT.constant(value, type)))
+
+    def prim(self, name: str, *args: Value) -> Value:
+        types = [a.type for a in args]
+        result = result_type(name, types)
+        operands = [a.text for a in args if isinstance(a, _Spelled)]
+        if name in _SPELLED and (*types, result) == tuple(t if t == BOOL else F64 for t in (*types, result)):
+            text = _SPELLED[name].format(*operands)
+        elif PRIMITIVES[name].expand is None and result == F64:
+            text = f"{self._named('f', _evaluation(name, types[0]))}({', '.join(operands)})"
+        else:
+            text = f"{self._named('f', partial(_on_operands, name, types))}({', '.join(operands)})"
+        self.lines.append(f"v{len(self.lines)} = {text}")
+        return _Spelled(result, f"v{len(self.lines) - 1}")
+
+    def _named(self, stem: str, thing: Any) -> str:
+        name = f"{stem}{len(self.names)}"
+        self.names[name] = thing
+        return name
+
+
+def _on_operands(name: str, types: Sequence[LeafType], *values: Any) -> Any:
+    return FLOAT.primitive(name, types, values)
+
+
+@cache
+def _formula(name: str, types: tuple[LeafType, ...]) -> Callable[..., Any]:
+    """A primitive's formula as one function: the interpreter calls the elementary functions so often that walking
+    over their some thirty operations each time would take most of its time."""
+    expand = PRIMITIVES[name].expand
+    assert expand is not None and not any(map(is_ref, types))
+    speller = _Speller()
+    result = expand(*(Sym(speller, _Spelled(t, f"x{k}")) for k, t in enumerate(types))).v
+    assert isinstance(result, _Spelled)
+    head = f"def function({', '.join(f'x{k}' for k in range(len(types)))}):"
+    text = "\n    ".join([head, *speller.lines, f"return {result.text}"])
+    exec(compile(text, f"<formula of {name}>", "exec"), speller.names)
+    function: Callable[..., Any] = speller.names["function"]
+    return function

@@ -1,26 +1,242 @@
-"""Functions as polynomials, without a branch or a call: loops over arrays of them become vector code, with the same
-bits at every vector width and every place in an array.
+"""Elementary functions as polynomials, without a branch or a table: loops over arrays of them become vector code, with
+the same bits at every vector width and every place in an array, within 1 ulp of the truth.
 
-The coefficients interpolate at Chebyshev nodes (computed at 60 digits); the error beside rounding is below 1e-17. Sums
-are written in an order that keeps the result within 1 ulp; no multiplication is fused with an addition.
+The rule for fused multiply-adds: a formula says `fma` where it means one, and nothing else is fused. `fma` rounds once,
+natively and in the interpreter; what is exact because of it is said with the formula.
+
+The coefficients interpolate at the Chebyshev nodes of the interval that is given with them (computed at 250 digits);
+the error beside rounding is below 1e-17. Numbers in two parts are a float and the rest, `rest` beside it, that rounding
+took off.
 """
 
 from __future__ import annotations
 
+import math
 import struct
+import sys
+from collections.abc import Callable, Sequence
 
-from dsl.ops.core import Primitive, Sym, declare, prim, select
-from dsl.types import F32, F64
+from dsl.ops import libm
+from dsl.ops.core import BINARY, PRIMITIVES, Primitive, Sym, declare, prim, select
+from dsl.types import BOOL, F32, F64
+
+# A whole number added to it ends in its low bits.
+WHOLE = 1.5 * 2.0**52
+
+
+def fma(x: Sym, y: Sym | float, z: Sym | float) -> Sym:
+    """x*y + z, rounded once."""
+    return prim("fma", x, y, z)
+
+
+def polynomial(x: Sym, coefficients: Sequence[float]) -> Sym:
+    """The polynomial with these coefficients, lowest first; odd and even powers beside each other, since a chain of
+    multiply-adds half as long takes half the time where nothing else is to do."""
+    square = x * x
+    return fma(horner(square, coefficients[1::2]), x, horner(square, coefficients[0::2]))
+
+
+def horner(x: Sym, coefficients: Sequence[float]) -> Sym:
+    """The same, one after the other."""
+    *rest, c, last = coefficients
+    value = fma(x, last, c)
+    for c in reversed(rest):
+        value = fma(value, x, c)
+    return value
+
+
+def quotient(x: Sym, x_rest: Sym | float, y: Sym, y_rest: Sym) -> Sym:
+    """(x + x_rest) / (y + y_rest), rounded nearly once."""
+    inverse = 1.0 / y
+    q = x * inverse
+    return fma(inverse, fma(-q, y_rest, fma(-q, y, x) + x_rest), q)
+
+
+def in_double(formula: Callable[..., Sym]) -> Callable[..., Sym]:
+    """A formula of Float64s, for Float32s too: computed in Float64, then rounded."""
+
+    def either(*operands: Sym) -> Sym:
+        if operands[0].v.type != F32:
+            return formula(*operands)
+        value = formula(*(x.to(F64) for x in operands))
+        return Sym(value.b, value.b.prim("tof32", value.v))
+
+    return either
+
+
+# ---------------------------------------------------------------- the parts of a float
+
+
+def _bits(x: float) -> int:
+    return int(struct.unpack("<Q", struct.pack("<d", x))[0])
+
+
+def _float(bits: int) -> float:
+    return float(struct.unpack("<d", struct.pack("<Q", bits & (1 << 64) - 1))[0])
+
+
+_FRACTION = (1 << 52) - 1
+_LOWEST = _bits(math.sqrt(0.5))      # of the mantissas
+_BIAS = (1023 << 52) - _LOWEST
+_COUNT = _bits(2.0**52)              # in the place of the exponent: a float that ends in a whole number
+
+
+def _exponent(x: float) -> float:
+    return _float((_bits(x) + _BIAS >> 52 & 2047) | _COUNT) - (2.0**52 + 1023)
+
+
+def _mantissa(x: float) -> float:
+    return _float((_bits(x) + _BIAS & _FRACTION) + _LOWEST)
+
+
+declare(Primitive(
+    "pow2", (((F64,), F64),), "2^n for n + 1.5·2^52 + 1023, n from -1022 to 1023 (of other numbers: unspecified)",
+    ((WHOLE + 973, WHOLE + 1073),),
+    evaluate=lambda t: _float(_bits(t) << 52),
+    llvm={F64: "%{u}b = bitcast double {0} to i64\n%{u}e = shl i64 %{u}b, 52\nbitcast i64 %{u}e to double"},
+    derivative=(None,),
+    kinks=True,
+))  # fmt: skip
+
+_SPLIT = f"%{{u}}b = bitcast double {{0}} to i64\n%{{u}}s = add i64 %{{u}}b, {_BIAS}\n"
+declare(Primitive(
+    "exponent", (((F64,), F64),), "the whole number k of x = 2^k m, m from √½ to √2, of a positive normal number",
+    ((0.1, 9),),
+    evaluate=_exponent,
+    llvm={F64: _SPLIT + f"%{{u}}e = lshr i64 %{{u}}s, 52\n%{{u}}k = and i64 %{{u}}e, 2047\n"
+               f"%{{u}}f = or i64 %{{u}}k, {_COUNT}\n%{{u}}d = bitcast i64 %{{u}}f to double\n"
+               f"fsub double %{{u}}d, 0x{_bits(2.0**52 + 1023):016X}"},
+    derivative=(None,),
+    kinks=True,
+))  # fmt: skip
+declare(Primitive(
+    "mantissa", (((F64,), F64),), "m of x = 2^k m, from √½ to √2, of a positive normal number", ((0.1, 9),),
+    evaluate=_mantissa,
+    llvm={F64: _SPLIT + f"%{{u}}f = and i64 %{{u}}s, {_FRACTION}\n%{{u}}m = add i64 %{{u}}f, {_LOWEST}\n"
+               "bitcast i64 %{u}m to double"},
+    derivative=(lambda d, x, out: d * (out / x),),
+    kinks=True,
+))  # fmt: skip
+declare(Primitive(
+    "odd", (((F64,), BOOL),), "whether the whole number n is odd, for n + 1.5·2^52", ((WHOLE - 50, WHOLE + 50),),
+    evaluate=lambda t: bool(_bits(t) & 1),
+    llvm={F64: "%{u}b = bitcast double {0} to i64\ntrunc i64 %{u}b to i1"},
+    derivative=(None,),
+))  # fmt: skip
+declare(Primitive(
+    "halfturns", (((F64, F64), F64),), "x, or its opposite where n mod 4 is 2 or 3, for n + 1.5·2^52",
+    ((-3, 3), (WHOLE - 50, WHOLE + 50)),
+    evaluate=lambda x, t: -x if _bits(t) & 2 else x,
+    llvm={F64: "%{u}b = bitcast double {1} to i64\n%{u}s = shl i64 %{u}b, 62\n"
+               f"%{{u}}m = and i64 %{{u}}s, {-(1 << 63)}\n%{{u}}x = bitcast double {{0}} to i64\n"
+               "%{u}r = xor i64 %{u}x, %{u}m\nbitcast i64 %{u}r to double"},
+    derivative=(lambda d, x, t, out: prim("halfturns", d, t), None),
+))  # fmt: skip
+
+
+# ---------------------------------------------------------------- far arguments
+
+# Where a polynomial does not reach, the C library is called: its function, and the first and the last argument that
+# the polynomial is for. Such a call, `far_NAME(x, value)`, has forms for vectors that look at all lanes at once
+# (`backend.kernels`), so that arguments that are near cost one comparison.
+FAR: dict[str, tuple[str, float, float]] = {}
+
+
+def far(c: str, first: float, last: float) -> Callable[[Sym, Sym], Sym]:
+    """Declare the primitive `far_NAME`."""
+    name = f"far_{c}"
+    FAR[name] = (c, first, last)
+    called = libm.f64(c)
+
+    def is_near(x: Sym) -> Sym:
+        return prim("and", x >= first, x <= last)
+
+    def in_argument(d: Sym, x: Sym, value: Sym, out: Sym) -> Sym:
+        entry = PRIMITIVES[c].derivative[0]
+        assert entry is not None
+        return select(is_near(x), 0.0, entry(d, x, out))
+
+    declare(Primitive(
+        name, BINARY[:1], f"value where x is from {show(first)} to {show(last)}, else {c}(x)", ((0.1, 9), (-3, 3)),
+        evaluate=lambda x, value: value if first <= x <= last else called(x),
+        llvm={F64: f"kernel:{name}"},
+        derivative=(in_argument, lambda d, x, value, out: select(is_near(x), d, 0.0)),
+    ))  # fmt: skip
+    return lambda x, value: prim(name, x, value)
+
+
+def show(x: float) -> str:
+    m, k = math.frexp(x)
+    return f"{'-' * (m < 0)}2^{k - 1}" if abs(m) == 0.5 else "the largest number"
+
+
+# ---------------------------------------------------------------- exponentials
 
 LOG2E = 1.4426950408889634
-LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # the high part times an integer of 11 bits is exact
+LN2, LN2_REST = 0.6931471805599453, 2.3190468138462996e-17
 
-# (exp(r) - 1 - r) / r² for |r| ≤ ln(2)/2
+# (exp(r) - 1 - r) / r² for |r| ≤ 0.34658
 EXP = (
-    0.5, 0.1666666666666667, 0.04166666666666667, 0.008333333333326136, 0.0013888888888883748, 0.00019841269874820627,
-    2.4801587325547743e-05, 2.7557255400206422e-06, 2.75572736431103e-07, 2.5105217004720745e-08,
-    2.0914686968086876e-09,
+    0.5, 0.1666666666666667, 0.04166666666666667, 0.00833333333332614, 0.0013888888888883752, 0.00019841269874804214,
+    2.4801587325536023e-05, 2.7557255421023506e-06, 2.7557273657975953e-07, 2.5105208339987698e-08,
+    2.0914680780540263e-09,
 )  # fmt: skip
+
+
+class Exponential:
+    """exp(x) = 2^k (1 + q + rest), where |q| is at most √2 - 1."""
+
+    def __init__(self, x: Sym) -> None:
+        self.t = fma(x, LOG2E, WHOLE)
+        self.k = self.t - WHOLE
+        high = fma(self.k, -LN2, x)  # exact
+        low = self.k * -LN2_REST
+        r = high + low
+        self.high, self.low = high, fma(r * r, polynomial(r, EXP), low)
+
+    @property
+    def q(self) -> Sym:
+        return self.high + self.low
+
+    def power(self) -> tuple[Sym, Sym]:
+        """2^k as a product of two numbers, since k may be anything from -1076 to 1025."""
+        half = fma(self.k, 0.5, WHOLE + 1023)
+        return prim("pow2", half), prim("pow2", (self.k - (half - (WHOLE + 1023))) + (WHOLE + 1023))
+
+
+@in_double
+def exp(x: Sym) -> Sym:
+    e = Exponential(x)
+    q = e.q
+    one, other = e.power()
+    value = fma(q, one, one) * other
+    return select(x > 710.0, math.inf, select(x < -746.0, 0.0, value))
+
+
+# ---------------------------------------------------------------- logarithms
+
+# a product of it with an exponent is exact
+LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
+# (log((1 + s) / (1 - s)) / s - 2) / s² as a function of s², for |s| ≤ 0.17158
+LOG = (
+    0.666666666666667, 0.39999999999899455, 0.2857142862599856, 0.2222221113102852, 0.1818288939967772,
+    0.15331712479381301, 0.14616562422104645,
+)  # fmt: skip
+far_log = far("log", 2.0**-1022, sys.float_info.max)
+
+
+@in_double
+def log(x: Sym) -> Sym:
+    k, f = prim("exponent", x), prim("mantissa", x) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    half_square = (0.5 * f) * f
+    rest = fma(s, fma(z, polynomial(z, LOG), half_square), k * LN2_LOW)
+    return far_log(x, fma(k, LN2_HIGH, f - (half_square - rest)))
+
+
+# ---------------------------------------------------------------- the hyperbolic tangent
+
 # (tanh(x)/x - 1) / x² as a function of x², for |x| ≤ SMALL
 SMALL = 1.0
 TANH = (
@@ -31,47 +247,15 @@ TANH = (
 )  # fmt: skip
 LARGE = 22.0  # tanh is 1 from here on
 
-_SHIFT = 1.5 * 2.0**52 + 1023  # a number added to it ends in its low bits, as the exponent of a power of two
 
-
-def _pow2(k: float) -> float:
-    (bits,) = struct.unpack("<Q", struct.pack("<d", k + _SHIFT))
-    return float(struct.unpack("<d", struct.pack("<Q", bits << 52 & (1 << 64) - 1))[0])
-
-
-declare(Primitive(
-    "pow2", (((F64,), F64),), "2 to a whole number from -1022 to 1023 (of other numbers: unspecified)", ((-50, 50),),
-    evaluate=_pow2,
-    llvm={F64: f"%{{u}}s = fadd double {{0}}, 0x{struct.unpack('<Q', struct.pack('<d', _SHIFT))[0]:016X}\n"
-               "%{u}b = bitcast double %{u}s to i64\n%{u}e = shl i64 %{u}b, 52\nbitcast i64 %{u}e to double"},
-    derivative=(None,),
-    kinks=True,
-))  # fmt: skip
-
-
-def horner(x: Sym, coefficients: tuple[float, ...]) -> Sym:
-    """The polynomial with these coefficients (two at least), lowest first."""
-    *rest, last = coefficients
-    value = x * last + rest.pop()
-    for c in reversed(rest):
-        value = value * x + c
-    return value
-
-
-def exp_near(x: Sym) -> Sym:
-    """exp(x) for 0 ≤ x ≤ 700: 2^k exp(r) with |r| ≤ ln(2)/2."""
-    k = prim("round", x * LOG2E)
-    r = (x - k * LN2_HIGH) - k * LN2_LOW
-    return prim("pow2", k) * (1.0 + (r + (r * r) * horner(r, EXP)))
-
-
+@in_double
 def tanh(x: Sym) -> Sym:
     """A polynomial near zero, elsewhere 1 - 2 / (exp(2|x|) + 1); the sign is put back at the end."""
-    if x.v.type == F32:
-        return Sym(x.b, x.b.prim("tof32", tanh(x.to(F64)).v))
     a = prim("abs", x)
     z = a * a
-    small = a + (a * z) * horner(z, TANH)
+    small = fma(a * z, polynomial(z, TANH), a)
     t = select(a > LARGE, LARGE, a)
-    large = 1.0 - 2.0 / (exp_near(t + t) + 1.0)
+    e = Exponential(t + t)
+    power = prim("pow2", e.t + 1023.0)
+    large = 1.0 - 2.0 / (fma(e.q, power, power) + 1.0)
     return prim("copysign", select(a < SMALL, small, large), x)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from dsl.ops import libm
-from dsl.ops.core import BINARY, Derivative, Primitive, Signature, Sym, declare, prim, select
+from dsl.ops.core import BINARY, Derivative, Primitive, Signature, Sym, declare, formula_in_lanes, prim, select
 from dsl.ops.elementary import Domain, formula, function, holds_not, polynomial
 from dsl.types import F64, I64
 
@@ -45,6 +45,9 @@ declare(Primitive(
     ),
     commutative=True,
 ))  # fmt: skip
+
+for _name in ("sigmoid", "softplus", "logaddexp"):
+    formula_in_lanes(_name)
 
 
 # ---------------------------------------------------------------- in double precision for both float types

@@ -20,6 +20,7 @@ from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
 from dsl.passes.inline import inline
+from dsl.passes.lanes import lanes
 from dsl.passes.licm import licm
 from dsl.passes.promote import promote
 from dsl.passes.ranges import ranges
@@ -68,6 +69,7 @@ def optimise(
         run.each("simplify", simplify)
         run.each("cse", cse)
         run.each("dce", partial(dce, quiet=quiet))
+        run.each("lanes", lanes)
         run.whole("release", release(program, roots))
 
 

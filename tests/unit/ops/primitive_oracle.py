@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from mpmath import mp, mpf
 
 from dsl.ops import FLOAT, PRIMITIVES, Builder, Evaluator, Sym, result_type
+from dsl.ops.core import IN_LANES
 from dsl.ops.evaluation import Known, number
+from dsl.ops.polynomials import FAR, WHOLE
 from dsl.types import BOOL, F32, F64, I64, LeafType
 
 mp.dps = 50
@@ -20,6 +23,10 @@ def _rem(x: Any, y: Any) -> Any:
 
 def _truncate(x: Any) -> Any:
     return mp.floor(x) if x >= 0 else mp.ceil(x)
+
+
+def _far(f: Callable[[Any], Any], first: float, last: float, x: Any, value: Any) -> Any:
+    return value if first <= x <= last else f(x)
 
 
 MP: dict[str, Callable[..., Any]] = {
@@ -57,10 +64,15 @@ MP: dict[str, Callable[..., Any]] = {
     "gamma": mp.gamma, "loggamma": mp.loggamma, "digamma": mp.digamma, "trigamma": lambda x: mp.polygamma(1, x),
     "beta": mp.beta, "logbeta": lambda x, y: mp.log(mp.beta(x, y)),
     "besselj": mp.besselj, "bessely": mp.bessely,
-    "pow2": lambda k: mp.ldexp(1, int(mp.nint(k))),
+    "pow2": lambda t: mp.ldexp(1, int(mp.nint(t - WHOLE - 1023))), "odd": lambda t: int(mp.nint(t)) % 2 == 1,
+    "exponent": lambda x: mp.floor(mp.log(x, 2) + 0.5), "mantissa": lambda x: x / 2 ** mp.floor(mp.log(x, 2) + 0.5),
+    "halfturns": lambda x, t: -x if int(mp.nint(t)) & 2 else x,
     "besselj0": lambda x: mp.besselj(0, x), "besselj1": lambda x: mp.besselj(1, x),
     "bessely0": lambda x: mp.bessely(0, x), "bessely1": lambda x: mp.bessely(1, x),
 }  # fmt: skip
+
+MP |= {other: MP[name] for name, other in IN_LANES.items()}
+MP |= {name: partial(_far, MP[c], first, last) for name, (c, first, last) in FAR.items()}
 
 
 class MpArithmetic:

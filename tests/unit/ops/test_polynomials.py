@@ -1,42 +1,134 @@
-"""Functions made of polynomials: within one unit in the last place, the same bits at every place of an array."""
+"""Functions made of polynomials: within one unit in the last place everywhere, the same bits at every place of an
+array, at every level and by the interpreter, and loops over them are vector code."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import mpmath
 import numpy as np
+import pytest
 
 import dsl
 from dsl.ops import evaluate
+from dsl.ops.core import IN_LANES
+from dsl.ops.polynomials import FAR
 from dsl.types import F64
 
-
-def points(n: int) -> list[float]:
-    random = Random(1)
-    near = [random.uniform(-1.5, 1.5) for _ in range(n)]
-    return near + [random.uniform(-25, 25) for _ in range(n)] + [10 ** random.uniform(-308, 0) for _ in range(n // 4)]
+INF, NAN = math.inf, math.nan
 
 
-def test_tanh_is_within_one_ulp() -> None:
+def uniform(lo: float, hi: float, n: int = 400) -> list[float]:
+    random = Random(f"{lo} {hi}")
+    return [random.uniform(lo, hi) for _ in range(n)]
+
+
+def powers(lo: float, hi: float, n: int = 300, signs: bool = True) -> list[float]:
+    """Numbers of sizes from 2^lo to 2^hi."""
+    random = Random(f"{lo} {hi} {n}")
+    found = [2.0 ** random.uniform(lo, hi) for _ in range(n)]
+    return found + [-x for x in found] * signs
+
+
+def around(*points: float, steps: int = 3) -> list[float]:
+    """Numbers, and those next to them."""
+    found = []
+    for x in points:
+        below = above = x
+        found.append(x)
+        for _ in range(steps):
+            below, above = math.nextafter(below, -INF), math.nextafter(above, INF)
+            found += [below, above]
+    return found
+
+
+QUARTERS = around(*(k * math.pi / 2 for k in (1, 2, 3, 4, 5, 10, 11, 355, 710, 52174, 1146408, 5340353)), steps=1)
+ANGLES = uniform(-1, 1) + uniform(-20, 20) + uniform(-(2.0**23), 2.0**23) + powers(-1074, 23) + QUARTERS
+ANGLES += powers(23, 1023)
+EXPONENTS = uniform(-0.5, 0.5) + uniform(-3, 3) + uniform(-708, 709.7) + uniform(-745, -708) + powers(-1074, 0)
+POSITIVE = uniform(0.5, 2) + powers(-1074, 1023, signs=False) + [1 + x for x in powers(-52, -3)]
+POSITIVE += around(math.sqrt(0.5))
+
+# function: what it is, and where it is looked at
+FUNCTIONS: dict[str, tuple[Callable[[Any], Any], list[float]]] = {
+    "exp": (mpmath.exp, EXPONENTS),
+    "log": (mpmath.log, POSITIVE),
+    "sin": (mpmath.sin, ANGLES),
+    "cos": (mpmath.cos, ANGLES),
+    "tan": (mpmath.tan, ANGLES),
+    "tanh": (mpmath.tanh, uniform(-1.5, 1.5) + uniform(-25, 25) + powers(-1074, 0)),
+}  # fmt: skip
+
+
+def polynomial(name: str) -> Callable[..., float]:
+    """The function as it is in loops."""
+    return lambda *x: evaluate(IN_LANES.get(name, name), [F64] * len(x), x)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_within_one_ulp(name: str) -> None:
+    exact, points = FUNCTIONS[name]
+    f = polynomial(name)
     with mpmath.workdps(40):
-        for x in points(1500):
-            exact = mpmath.tanh(mpmath.mpf(x))
-            assert abs(mpmath.mpf(evaluate("tanh", [F64], [x])) - exact) <= math.ulp(float(exact))
+        for x in points:
+            y = exact(mpmath.mpf(x))
+            assert abs(mpmath.mpf(f(x)) - y) <= math.ulp(float(y)), (x, f(x), y)
 
 
-def test_tanh_at_the_ends() -> None:
-    for x, y in ((0.0, 0.0), (math.inf, 1.0), (-math.inf, -1.0), (22.5, 1.0), (5e-324, 5e-324), (-1e308, -1.0)):
-        assert evaluate("tanh", [F64], [x]) == y
-    assert math.copysign(1.0, evaluate("tanh", [F64], [-0.0])) == -1.0
-    assert math.isnan(evaluate("tanh", [F64], [math.nan]))
+SPECIAL = [
+    ("exp", [0.0, -0.0, INF, -INF, NAN, 710.0, 1e300, -746.0, -1e300], [1.0, 1.0, INF, 0.0, NAN, INF, INF, 0.0, 0.0]),
+    ("log", [1.0, 0.0, -0.0, INF, -1.0, -INF, NAN], [0.0, -INF, -INF, INF, NAN, NAN, NAN]),
+    ("sin", [0.0, -0.0, INF, -INF, NAN, 5e-324, -5e-324], [0.0, -0.0, NAN, NAN, NAN, 5e-324, -5e-324]),
+    ("cos", [0.0, -0.0, INF, -INF, NAN, 5e-324], [1.0, 1.0, NAN, NAN, NAN, 1.0]),
+    ("tan", [0.0, -0.0, INF, -INF, NAN, 5e-324], [0.0, -0.0, NAN, NAN, NAN, 5e-324]),
+    ("tanh", [0.0, -0.0, INF, -INF, NAN, 22.5, 5e-324, -1e308], [0.0, -0.0, 1.0, -1.0, NAN, 1.0, 5e-324, -1.0]),
+]  # fmt: skip
 
 
-def test_the_bits_do_not_depend_on_the_place() -> None:
-    m = dsl.loads("all(v) = tanh.(v)\none(x) = tanh(x)")
-    numbers = points(40)
-    for start in range(9):
-        part = np.array(numbers[start:])
-        found = m["all"](part)
-        assert [x.hex() for x in found] == [m.one(float(x)).hex() for x in part]
+@pytest.mark.parametrize(("name", "points", "expected"), SPECIAL, ids=[name for name, *_ in SPECIAL])
+def test_at_the_ends(name: str, points: list[float], expected: list[float]) -> None:
+    assert [polynomial(name)(x).hex() for x in points] == [y.hex() for y in expected]
+    assert {name for name, *_ in SPECIAL} == set(FUNCTIONS)
+
+
+def program(interpreter: bool, level: int) -> Any:
+    text = "\n".join(f"all_{name}(v) = {name}.(v)" for name in FUNCTIONS)
+    return dsl.loads(text, interpreter=interpreter, opt_level=level, checks=False)
+
+
+@pytest.mark.parametrize(("interpreter", "level"), [(True, 0), (False, 0), (False, 3)])
+def test_the_bits_do_not_depend_on_the_place(interpreter: bool, level: int) -> None:
+    """In arrays of every length up to several vectors, with arguments of all kinds beside each other."""
+    m = program(interpreter, level)
+    for name, (_, points) in FUNCTIONS.items():
+        points = [*next(p for n, p, _ in SPECIAL if n == name), *points[:: len(points) // 30]]
+        expected = [polynomial(name)(x).hex() for x in points]
+        for start in range(len(points)) if not interpreter else (0,):
+            found = m[f"all_{name}"](np.array(points[start:]))
+            assert [float(y).hex() for y in found] == expected[start:], name
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_loops_are_vector_code(name: str) -> None:
+    """A loop of one's own: with numbers in registers of several, and without the C library."""
+    m = dsl.loads(f"""
+function all(v, y)
+    for i in 1:length(v)
+        y[i] = {name}(v[i])
+    end
+end
+""", checks=False)
+    x = np.ones(8)
+    text = str(m.all.code_llvm(x, np.ones(8)))
+    assert re.search(r"call <\d+ x double> @llvm.fma", text)
+    assert f"call double @{name}(" not in text
+
+
+def test_far_arguments_are_told_by_their_interval() -> None:
+    for name, (_, first, last) in FAR.items():
+        for x, near in ((first, True), (last, True), (math.nextafter(first, -INF), False), (INF, False)):
+            assert (evaluate(name, [F64, F64], [x, 123.0]) == 123.0) is near, (name, x)
