@@ -7,7 +7,7 @@ all that a program's sine and cosine of the same angle have in common. Beyond LA
 from __future__ import annotations
 
 from dsl.ops.core import Sym, prim, select
-from dsl.ops.polynomials import WHOLE, far, fma, in_double, polynomial, quotient
+from dsl.ops.polynomials import WHOLE, far, fma, in_double, polynomial, quotient, two_parts
 
 LAST = 2.0**23
 TWO_OVER_PI = 0.6366197723675814
@@ -63,14 +63,8 @@ def cos(x: Sym) -> Sym:
 def tan(x: Sym) -> Sym:
     """The quotient of both, of which terms count that do not in sine and cosine alone."""
     a = Angle(x)
-    s, s_rest = _two_parts(a.s, fma(a.rest, a.c - 1.0, a.s_rest))
-    c, c_rest = _two_parts(a.c, fma(fma(a.r, a.r, -a.z), -0.5, a.c_rest))
+    s, s_rest = two_parts(a.s, fma(a.rest, a.c - 1.0, a.s_rest))
+    c, c_rest = two_parts(a.c, fma(fma(a.r, a.r, -a.z), -0.5, a.c_rest))
     upper, upper_rest = select(a.odd, -c, s), select(a.odd, -c_rest, s_rest)
     lower, lower_rest = select(a.odd, s, c), select(a.odd, s_rest, c_rest)
     return far_tan(x, select(x.eq(0.0), x, quotient(upper, upper_rest, lower, lower_rest)))
-
-
-def _two_parts(x: Sym, rest: Sym) -> tuple[Sym, Sym]:
-    """The sum of a number and a smaller one, and what rounding took off."""
-    total = x + rest
-    return total, (x - total) + rest

@@ -113,12 +113,12 @@ function("exp", "ℯ to the power x", (-3, 3), lambda d, x, out: d * out)
 function("exp2", "2 to the power x", (-3, 3), lambda d, x, out: d * (out * LN2))
 function("exp10", "10 to the power x", (-3, 3), lambda d, x, out: d * (out * LN10))
 # Not out + 1, which has no correct digit where out is near -1.
-function("expm1", "exp(x) - 1, exact near 0", (-3, 3), lambda d, x, out: d * prim("exp", x))
+formula("expm1", "exp(x) - 1, exact near 0", (-3, 3), polynomials.expm1, lambda d, x, out: d * prim("exp", x))
 function("log", "the natural logarithm", (0.1, 9), lambda d, x, out: d / x, not_negative("log"))
 function("log2", "the logarithm to base 2", (0.1, 9), lambda d, x, out: d / x / LN2, not_negative("log2"))
 function("log10", "the logarithm to base 10", (0.1, 9), lambda d, x, out: d / x / LN10, not_negative("log10"))
-function(
-    "log1p", "log(1 + x), exact near 0", (-0.9, 9), lambda d, x, out: d / (1.0 + x),
+formula(
+    "log1p", "log(1 + x), exact near 0", (-0.9, 9), polynomials.log1p, lambda d, x, out: d / (1.0 + x),
     (lambda x: holds_not(x < -1.0), "log1p of a number below -1: {0}"),
 )  # fmt: skip
 

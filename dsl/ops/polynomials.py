@@ -52,6 +52,12 @@ def quotient(x: Sym, x_rest: Sym | float, y: Sym, y_rest: Sym) -> Sym:
     return fma(inverse, fma(-q, y_rest, fma(-q, y, x) + x_rest), q)
 
 
+def two_parts(x: Sym | float, y: Sym) -> tuple[Sym, Sym]:
+    """The sum of a number and a smaller one (or of 0 and any), and what rounding took off."""
+    total = x + y
+    return total, (x - total) + y
+
+
 def in_double(formula: Callable[..., Sym]) -> Callable[..., Sym]:
     """A formula of Float64s, for Float32s too: computed in Float64, then rounded."""
 
@@ -142,9 +148,9 @@ declare(Primitive(
 FAR: dict[str, tuple[str, float, float]] = {}
 
 
-def far(c: str, first: float, last: float) -> Callable[[Sym, Sym], Sym]:
-    """Declare the primitive `far_NAME`."""
-    name = f"far_{c}"
+def far(c: str, first: float, last: float, name: str = "") -> Callable[[Sym, Sym], Sym]:
+    """Declare the primitive `far_NAME`, where the name is not that of the C library's function."""
+    name = f"far_{name or c}"
     FAR[name] = (c, first, last)
     called = libm.f64(c)
 
@@ -213,6 +219,37 @@ def exp(x: Sym) -> Sym:
     return select(x > 710.0, math.inf, select(x < -746.0, 0.0, value))
 
 
+far_expm1 = far("expm1", -math.inf, 709.0)
+
+
+@in_double
+def expm1(x: Sym) -> Sym:
+    """2^k - 1 and 2^k q, added in two parts."""
+    e = Exponential(select(x < -100.0, -100.0, x))
+    power = prim("pow2", e.t + 1023.0)
+    whole = power - 1.0
+    total, rest = two_parts(whole, power * e.high)
+    value = total + (rest + fma(power, e.low, (power - whole) - 1.0))
+    return far_expm1(x, select(x.eq(0.0), x, value))
+
+
+far_sigmoid = far("exp", -708.0, math.inf, "sigmoid")
+
+
+@in_double
+def sigmoid(x: Sym) -> Sym:
+    """With t = exp(-|x|), in two parts: 1/(1 + t), for negative numbers t/(1 + t)."""
+    negative = x < 0.0
+    a = prim("abs", x)
+    e = Exponential(-select(a > 708.0, 708.0, a))
+    m, m_rest = two_parts(1.0, e.q)
+    power = prim("pow2", e.t + 1023.0)
+    t, t_rest = m * power, m_rest * power
+    below, below_rest = two_parts(1.0, t)
+    value = quotient(select(negative, t, 1.0), select(negative, t_rest, 0.0), below, below_rest + t_rest)
+    return far_sigmoid(x, value)
+
+
 # ---------------------------------------------------------------- logarithms
 
 # a product of it with an exponent is exact
@@ -233,6 +270,26 @@ def log(x: Sym) -> Sym:
     half_square = (0.5 * f) * f
     rest = fma(s, fma(z, polynomial(z, LOG), half_square), k * LN2_LOW)
     return far_log(x, fma(k, LN2_HIGH, f - (half_square - rest)))
+
+
+far_log1p = far("log1p", math.nextafter(-1.0, 0.0), 2.0**1000)
+
+
+@in_double
+def log1p(x: Sym) -> Sym:
+    """log(u + rest), u + rest = 1 + x exactly; the rest matters to first order only."""
+    u = 1.0 + x
+    y = u - 1.0
+    k, m = prim("exponent", u), prim("mantissa", u)
+    rest = ((1.0 - (u - y)) + (x - y)) * prim("pow2", (WHOLE + 1023) - k)
+    f = m - 1.0
+    inverse = 1.0 / (m * (2.0 + f))
+    s = (f * m) * inverse
+    z = s * s
+    half_square = (0.5 * f) * f
+    rest = fma(-(rest * f), (2.0 + f) * inverse, rest) + k * LN2_LOW  # rest / m, exact where m is 1
+    rest = fma(s, fma(z, polynomial(z, LOG), half_square), rest)
+    return far_log1p(x, select(x.eq(0.0), x, fma(k, LN2_HIGH, f - (half_square - rest))))
 
 
 # ---------------------------------------------------------------- the hyperbolic tangent

@@ -10,15 +10,14 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from dsl.ops import libm
+from dsl.ops import libm, polynomials
 from dsl.ops.core import BINARY, Derivative, Primitive, Signature, Sym, declare, formula_in_lanes, prim, select
 from dsl.ops.elementary import Domain, formula, function, holds_not, polynomial
 from dsl.types import F64, I64
 
 # ---------------------------------------------------------------- the logistic family
 
-formula("sigmoid", "1 / (1 + exp(-x))", (-3, 3), lambda x: 1.0 / (1.0 + prim("exp", -x)),
-        lambda d, x, out: d * (out * (1.0 - out)))  # fmt: skip
+formula("sigmoid", "1 / (1 + exp(-x))", (-3, 3), polynomials.sigmoid, lambda d, x, out: d * (out * (1.0 - out)))
 formula(
     "softplus", "log(1 + exp(x)) without overflow", (-3, 3),
     lambda x: prim("max", x, 0.0) + prim("log1p", prim("exp", -prim("abs", x))),
@@ -46,7 +45,7 @@ declare(Primitive(
     commutative=True,
 ))  # fmt: skip
 
-for _name in ("sigmoid", "softplus", "logaddexp"):
+for _name in ("softplus", "logaddexp"):
     formula_in_lanes(_name)
 
 
