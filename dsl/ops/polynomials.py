@@ -45,16 +45,17 @@ def horner(x: Sym, coefficients: Sequence[float]) -> Sym:
     return value
 
 
-def quotient(x: Sym, x_rest: Sym | float, y: Sym, y_rest: Sym) -> Sym:
+def quotient(x: Sym, x_rest: Sym, y: Sym, y_rest: Sym) -> Sym:
     """(x + x_rest) / (y + y_rest), rounded nearly once."""
     inverse = 1.0 / y
     q = x * inverse
     return fma(inverse, fma(-q, y_rest, fma(-q, y, x) + x_rest), q)
 
 
-def two_parts(x: Sym | float, y: Sym) -> tuple[Sym, Sym]:
+def two_parts(x: Sym | float, y: Sym | float) -> tuple[Sym, Sym]:
     """The sum of a number and a smaller one (or of 0 and any), and what rounding took off."""
     total = x + y
+    assert isinstance(total, Sym)
     return total, (x - total) + y
 
 
@@ -190,13 +191,13 @@ EXP = (
 
 
 class Exponential:
-    """exp(x) = 2^k (1 + q + rest), where |q| is at most √2 - 1."""
+    """exp(x + rest) = 2^k (1 + high + low), where |high + low| is at most √2 - 1."""
 
-    def __init__(self, x: Sym) -> None:
+    def __init__(self, x: Sym, rest: Sym | None = None) -> None:
         self.t = fma(x, LOG2E, WHOLE)
         self.k = self.t - WHOLE
         high = fma(self.k, -LN2, x)  # exact
-        low = self.k * -LN2_REST
+        low = self.k * -LN2_REST if rest is None else fma(self.k, -LN2_REST, rest)
         r = high + low
         self.high, self.low = high, fma(r * r, polynomial(r, EXP), low)
 

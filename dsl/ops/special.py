@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from dsl.ops import libm, polynomials
+from dsl.ops import errorfunction, libm, polynomials
 from dsl.ops.core import BINARY, Derivative, Primitive, Signature, Sym, declare, formula_in_lanes, prim, select
 from dsl.ops.elementary import Domain, formula, function, holds_not, polynomial
 from dsl.types import F64, I64
@@ -68,9 +68,10 @@ def in_double(
 
 TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
-function("erf", "the error function", (-2, 2), lambda d, x, out: d * (TWO_OVER_SQRT_PI * prim("exp", -(x * x))))
-function("erfc", "1 - erf(x), exact for large x", (-2, 2),
-         lambda d, x, out: -(d * (TWO_OVER_SQRT_PI * prim("exp", -(x * x)))))  # fmt: skip
+formula("erf", "the error function", (-2, 2), errorfunction.erf,
+        lambda d, x, out: d * (TWO_OVER_SQRT_PI * prim("exp", -(x * x))))  # fmt: skip
+formula("erfc", "1 - erf(x), exact for large x", (-2, 2), errorfunction.erfc,
+        lambda d, x, out: -(d * (TWO_OVER_SQRT_PI * prim("exp", -(x * x)))))  # fmt: skip
 
 
 def _erfinv(x: Sym) -> Sym:

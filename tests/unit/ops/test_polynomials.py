@@ -63,6 +63,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], list[float]]] = {
     "expm1": (mpmath.expm1, EXPONENTS + powers(-1074, 0)),
     "log1p": (mpmath.log1p, uniform(-1, 1) + powers(-1074, -1) + powers(-1, 1023, signs=False) + around(-0.5, -0.9999)),
     "sigmoid": (lambda x: 1 / (1 + mpmath.exp(-x)), EXPONENTS),
+    "erf": (mpmath.erf, uniform(-1, 1) + uniform(-6.5, 6.5) + powers(-1074, 2) + around(0.75)),
+    "erfc": (mpmath.erfc, uniform(-1, 1) + uniform(-7, 27.2) + powers(-1074, 2) + around(0.75, 26.5)),
     "tanh": (mpmath.tanh, uniform(-1.5, 1.5) + uniform(-25, 25) + powers(-1074, 0)),
 }  # fmt: skip
 
@@ -91,6 +93,8 @@ SPECIAL = [
     ("expm1", [0.0, -0.0, INF, -INF, NAN, 5e-324, -1e300, 1e300], [0.0, -0.0, INF, -1.0, NAN, 5e-324, -1.0, INF]),
     ("log1p", [0.0, -0.0, INF, -1.0, -1.5, NAN, -5e-324], [0.0, -0.0, INF, -INF, NAN, NAN, -5e-324]),
     ("sigmoid", [0.0, -0.0, INF, -INF, NAN, -746.0, 40.0], [0.5, 0.5, 1.0, 0.0, NAN, 0.0, 1.0]),
+    ("erf", [0.0, -0.0, INF, -INF, NAN, 6.0, -1e300, 5e-324], [0.0, -0.0, 1.0, -1.0, NAN, 1.0, -1.0, 5e-324]),
+    ("erfc", [0.0, -0.0, INF, -INF, NAN, 28.0, 1e300, -1e300], [1.0, 1.0, 0.0, 2.0, NAN, 0.0, 0.0, 2.0]),
     ("tanh", [0.0, -0.0, INF, -INF, NAN, 22.5, 5e-324, -1e308], [0.0, -0.0, 1.0, -1.0, NAN, 1.0, 5e-324, -1.0]),
 ]  # fmt: skip
 
