@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from benching import report, why  # noqa: E402
+from benching import growth, report, why  # noqa: E402
 from benching.harness import Row, differs, flat, sample, timed  # noqa: E402
 from benching.kernels import Kernels  # noqa: E402
 from benching.measure import ratios, summary, target  # noqa: E402
@@ -156,6 +157,12 @@ def test_innermost_loops_and_what_they_are_made_of() -> None:
         "4 instructions, 1 loads, 1 scalar divides and roots, 1 stores, 1 of these in the frame, 1 jumps"
     )
     assert why.mix([line for line in code if why.instruction(line)])["calls of sin"] == 1
+
+
+def test_growth_is_told_by_stages() -> None:
+    [one, two] = growth.table((5, 40))
+    assert re.fullmatch(r" +5 statements: [\d.]+ ms each, 1.00 of the first  \(.*lower .*, llvm .*\)", one)
+    assert re.match(r" +40 statements: ", two)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@
     tools/bench e f-lorenz-1e4        some (names, or their beginnings)
     tools/bench --json out.json --compare earlier.json
     tools/bench --why k-heat          what our gradient keeps, and what its machine code is made of
+    tools/bench --growth              the time of compiling gradients of ever longer functions
 
 Each peer of a row runs in a process of its own on one core with one thread, all with the same arguments; their numbers
 are compared. Times are of: the value; what is wanted (mostly the gradient) alone; both together. Those of ours and of
@@ -41,6 +42,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write everything measured there")
     parser.add_argument("--compare", type=Path, help="an earlier JSON: how times have changed")
     parser.add_argument("--why", action="store_true", help="look at our code instead of measuring")
+    parser.add_argument("--growth", action="store_true", help="measure how the time of compiling grows instead")
     parser.add_argument("--list", action="store_true", help="only say what there is")
     args = parser.parse_args()
     rows = chosen(args.rows)
@@ -49,6 +51,12 @@ def main() -> int:
     if args.list:
         for row in ROWS.values() if not args.rows else rows:
             print(f"{row.name:22}{row.title}  ({', '.join([*row.kernels, *row.peers])})")
+        return 0
+    if args.growth:
+        from benching.growth import table
+
+        for line in table():
+            print(line, flush=True)
         return 0
     if args.why:
         from benching.why import why

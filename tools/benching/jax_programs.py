@@ -24,7 +24,7 @@ def peer(f: Callable[..., Any], wanted: Callable[[Any, Row], Any] | None = None,
             full = list(args)
             for k, x in zip(places, numbers, strict=True):
                 full[k] = x
-            return f(*full[: f.__code__.co_argcount])
+            return f(*full)
 
         where = tuple(places.index(k) for k in row.wrt)
         if wanted is not None:
