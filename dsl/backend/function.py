@@ -472,8 +472,9 @@ class FunctionEmitter:
     def emit_new(self, op: Op) -> None:
         fields = self.fields(op.result)
         size = record_size(fields)
+        make = "dfl.blank" if op.attrs.get("blank") else "dfl.new"
         with self.outside(op):
-            self.define(op.result, f"call ptr @dfl.new(ptr %ctx, {self.typed(op.args[0])}, i64 {size})")
+            self.define(op.result, f"call ptr @{make}(ptr %ctx, {self.typed(op.args[0])}, i64 {size})")
         self.expect(self.let(f"icmp ne ptr {self.names[op.result]}, null"), self.memory_site(), ())
         self.unit.uses_memory = True
         self.fix(op.result)

@@ -171,6 +171,17 @@ done:
 
 ; a run of %n zeroed records of %size bytes; null: no memory
 define internal ptr @dfl.new(ptr %ctx, i64 %n, i64 %size) nounwind {
+  %m = call ptr @dfl.make(ptr %ctx, i64 %n, i64 %size, i1 true)
+  ret ptr %m
+}
+
+; the same with anything in them
+define internal ptr @dfl.blank(ptr %ctx, i64 %n, i64 %size) nounwind {
+  %m = call ptr @dfl.make(ptr %ctx, i64 %n, i64 %size, i1 false)
+  ret ptr %m
+}
+
+define internal ptr @dfl.make(ptr %ctx, i64 %n, i64 %size, i1 %zero) nounwind {
   %big = icmp ugt i64 %n, {MOST}
   br i1 %big, label %full, label %sized
 sized:
@@ -192,6 +203,8 @@ together:
   br i1 %none1, label %full, label %inline
 inline:
   %behind = getelementptr i8, ptr %one, i64 {HEADER_SIZE}
+  br i1 %zero, label %clear, label %fill
+clear:
   call void @llvm.memset.p0.i64(ptr align 8 %behind, i8 0, i64 %bytes, i1 false)
   br label %fill
 apart:
@@ -201,12 +214,12 @@ apart:
 body:
   %plists = getelementptr i8, ptr %ctx, i64 {ctx.CHUNKS}
   %lists = load ptr, ptr %plists
-  %own = call ptr @dfl.chunk.of(ptr %lists, i64 %bytes, i1 true)
+  %own = call ptr @dfl.chunk.of(ptr %lists, i64 %bytes, i1 %zero)
   %none3 = icmp eq ptr %own, null
   br i1 %none3, label %full, label %fill
 fill:
-  %m = phi ptr [ %one, %inline ], [ %head, %body ]
-  %data = phi ptr [ %behind, %inline ], [ %own, %body ]
+  %m = phi ptr [ %one, %inline ], [ %one, %clear ], [ %head, %body ]
+  %data = phi ptr [ %behind, %inline ], [ %behind, %clear ], [ %own, %body ]
   %pdata = getelementptr i8, ptr %m, i64 {header.DATA}
   %plength = getelementptr i8, ptr %m, i64 {header.LENGTH}
   %pcapacity = getelementptr i8, ptr %m, i64 {header.CAPACITY}

@@ -201,9 +201,11 @@ def _fields(t: LeafType) -> tuple[LeafType, ...]:
 
 
 def _new(m: _Machine, op: Op, env: Env) -> None:
+    """What is blank holds nothing, so that reading it before it is written fails."""
     fields = _fields(op.results[0].type)
-    memory = env[op.results[0]] = Memory([[_zero(m, f) for f in fields] for _ in range(env[op.args[0]])])
-    out = op.attrs.get("out", 0)
+    blank, out = op.attrs.get("blank"), op.attrs.get("out", 0)
+    rows = [[None if blank else _zero(m, f) for f in fields] for _ in range(env[op.args[0]])]
+    memory = env[op.results[0]] = Memory(rows)
     if len(m.regions) > out:
         m.regions[-1 - out].append(memory)
 

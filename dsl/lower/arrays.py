@@ -209,12 +209,14 @@ def array_type(item: LangType, rank: int, layout: str = "F") -> VectorType | Arr
     return VectorType(item) if rank == 1 else ArrayType(item, rank, layout)
 
 
-def new_array(f: Frame, item: LangType, sizes: Sequence[Value], layout: str = "F") -> Val:
-    """An array of zeroed records; sizes are not negative."""
+def new_array(f: Frame, item: LangType, sizes: Sequence[Value], layout: str = "F", filled: bool = False) -> Val:
+    """An array of zeroed records; sizes are not negative. `filled`: all of them are about to be stored."""
     t = array_type(item, len(sizes), layout)
     _must_be_countable(f, sizes)
-    mem = f.b.op("new", (product(f, sizes),), leaves(t)[:1]).result
-    return Val(t, (mem,) if isinstance(t, VectorType) else (mem, *sizes))
+    made = f.b.op("new", (product(f, sizes),), leaves(t)[:1])
+    if filled:
+        made.attrs["filled"] = True
+    return Val(t, (made.result,) if isinstance(t, VectorType) else (made.result, *sizes))
 
 
 def _must_be_countable(f: Frame, sizes: Sequence[Value]) -> None:

@@ -210,7 +210,7 @@ def materialise(f: Frame, o: Lazy) -> Val:
     """The array (or scalar, or tuple) that a broadcast gives."""
     if not o.sizes:
         return o.at(())
-    out = new_array(f, item_type(f, o), o.sizes, o.order or "F")
+    out = new_array(f, item_type(f, o), o.sizes, o.order or "F", filled=True)
     g = geometry(f, out)
     nest(f, o.sizes, lambda at: store_at(f, g, at, _exactly(o.at(at), g)), o.order or "F")
     return out

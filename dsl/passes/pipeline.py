@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from dsl.ir.core import Function, Program
 from dsl.ir.verifier import verify as check
+from dsl.passes.blank import blank
 from dsl.passes.common import quiet_functions
 from dsl.passes.counted import counted
 from dsl.passes.cse import cse
@@ -65,6 +66,7 @@ def optimise(
             break
     run.whole("reachable", reachable(program, roots))
     if final:
+        run.each("blank", blank)
         run.each("versions", versions)
         run.each("simplify", simplify)
         run.each("cse", cse)

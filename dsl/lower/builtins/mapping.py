@@ -90,7 +90,7 @@ def map_indexed(f: Frame, fn: Callable[[list[Val]], Val], overs: Sequence[Val]) 
             return [item_at(f, v, at[0]) for v in overs]
 
     item = _item_of_result(f, lambda: fn(row([f.b.i64(0)] * len(sizes))))
-    out = new_array(f, item, sizes, order)
+    out = new_array(f, item, sizes, order, filled=True)
     g = geometry(f, out)
     nest(f, sizes, lambda at: store_at(f, g, at, convert_value(f, fn(row(at)), item, f.span)), order)
     return out
