@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from benching.measure import environment
+
 SIZES = (100, 1000, 4000, 16_000)
 
 
@@ -39,7 +41,7 @@ def measured(statements: int) -> dict[str, float]:
         "import json; from benching.growth import compiled; compiled(1); least = compiled(1); "
         f"found = compiled({statements}); print(json.dumps({{k: t - least.get(k, 0.0) for k, t in found.items()}}))"
     )
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, env=environment())
     found: dict[str, float] = json.loads(done.stdout)
     return found
 

@@ -60,17 +60,22 @@ def _idle_times() -> dict[int, int]:
     return {int(w[0][3:]): int(w[4]) + int(w[5]) for w in lines if w[0].startswith("cpu") and w[0] != "cpu"}
 
 
+def environment() -> dict[str, str]:
+    """For processes that import the benchmarks and the package."""
+    paths = [str(ROOT / "tools"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 class Worker:
     """A peer's process. Everything it is asked has to be answered within `limit` seconds."""
 
     def __init__(self, row: Row, peer: str, core: int | None, limit: float) -> None:
         python = sys.executable if peer == "dfl" or peer in row.kernels else PEERS_PYTHON
-        paths = [str(ROOT / "tools"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         self.limit = limit
         self.process = subprocess.Popen(
             [python, "-m", "benching.worker", row.name, peer, "-" if core is None else str(core)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env=environment(),
         )  # fmt: skip
 
     def answer(self) -> Found:
