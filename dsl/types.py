@@ -15,7 +15,15 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
+    """One of the four below; compared and hashed all the time, so by name."""
+
     name: str
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(other) is Scalar and self.name == other.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __str__(self) -> str:
         return self.name

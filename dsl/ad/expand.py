@@ -196,7 +196,7 @@ class Expander:
         for f in sorted(self._reach(name)):
             self._expand_shadows(self.program.functions[f].body)
         part = Program({f: self.program.functions[f] for f in sorted(self._reach(name))})
-        pipeline.optimise(part, [name], "before-ad")
+        pipeline.optimise(part, [name], "before-ad", shared=True)
         self.deriver.refresh()
         fn = self.program.functions[name]
         restorer = Restorer(self.program, self.deriver.influence)

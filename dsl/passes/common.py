@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
@@ -67,22 +68,28 @@ def references(fn: Function) -> Iterator[str]:
         if isinstance(value, Rule):
             yield from filter(None, (value.forward, value.reverse, value.pushforward))
     for op in fn.body.walk():
-        if name := called(op):
+        if op.attrs and (name := called(op)):
             yield name
 
 
 def components(program: Program, roots: Sequence[str]) -> list[list[str]]:
     """The groups of mutually recursive functions reachable from the roots, callees before callers (Tarjan)."""
-    graph = _Components({name: sorted(set(references(fn))) for name, fn in program.functions.items()})
+    return call_graph(program, roots).found
+
+
+def call_graph(program: Program, roots: Sequence[str]) -> Components:
+    """What the roots reach: `found` has the groups as `components` gives them, `edges` whom each function names."""
+    graph = Components(program)
     for root in roots:
         if root not in graph.number:
             graph.visit(root)
-    return graph.found
+    return graph
 
 
-class _Components:
-    def __init__(self, edges: dict[str, list[str]]) -> None:
-        self.edges = edges
+class Components:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.edges: dict[str, Counter[str]] = {}  # with how many times
         self.number: dict[str, int] = {}
         self.low: dict[str, int] = {}
         self.stack: list[str] = []
@@ -111,7 +118,11 @@ class _Components:
         self.number[name] = self.low[name] = len(self.number)
         self.stack.append(name)
         self.on_stack.add(name)
-        return iter(self.edges[name])
+        self.edges[name] = Counter(references(self.program.functions[name]))
+        return iter(sorted(self.edges[name]))
+
+    def is_recursive(self, group: Sequence[str]) -> bool:
+        return len(group) > 1 or group[0] in self.edges[group[0]]
 
     def leave(self, name: str) -> None:
         if self.low[name] != self.number[name]:
@@ -123,17 +134,14 @@ class _Components:
         self.found.append(group)
 
 
-def is_recursive(program: Program, group: Sequence[str]) -> bool:
-    return len(group) > 1 or group[0] in references(program.functions[group[0]])
-
-
 def quiet_functions(program: Program, roots: Sequence[str]) -> set[str]:
     """Functions whose call does nothing but give its results: no error, no output, no write to memory of others.
     Recursive ones are not counted, for their recursion may be too deep."""
     quiet: set[str] = set()
-    for group in components(program, roots):
+    graph = call_graph(program, roots)
+    for group in graph.found:
         fn = program.functions[group[0]]
-        if not is_recursive(program, group) and all(_is_quiet(op, quiet) for op in fn.body.walk()):
+        if not graph.is_recursive(group) and all(_is_quiet(op, quiet) for op in fn.body.walk()):
             quiet.add(fn.name)
     return quiet
 

@@ -10,6 +10,8 @@ Before that, lengths of memory that does not grow in a loop are taken before the
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from dsl.ir.core import Function, Op, Program, Region, Value
 from dsl.ops import Builder, known, made_by
 from dsl.passes.common import called, is_pure, substitute
@@ -19,13 +21,14 @@ _STEPS = {"lt": 1, "gt": -1}
 _ENDS = frozenset({-(1 << 63), (1 << 63) - 1})
 
 
-def counted(program: Program) -> bool:
-    """Apply to every function of a program."""
+def counted(program: Program, names: Collection[str] | None = None) -> set[str]:
+    """Apply to these functions of a program, or all; gives those that have changed."""
+    wanted = program.functions if names is None else names
     resizing = resized_types(program)
-    changed = False
-    for fn in program.functions.values():
-        changed |= _hoist_lengths(fn.body, resizing)
-        changed |= _rewrite(fn)
+    changed = set()
+    for name, fn in program.functions.items():
+        if name in wanted and (_hoist_lengths(fn.body, resizing) | _rewrite(fn)):
+            changed.add(name)
     return changed
 
 
@@ -34,10 +37,17 @@ def counted(program: Program) -> bool:
 
 def resized_types(program: Program) -> dict[str, set[LeafType]]:
     """For each function, the types of memory that may grow or shrink in it or its callees."""
-    found = {name: {op.args[0].type for op in fn.body.walk() if op.name in ("push", "pop")}
-             for name, fn in program.functions.items()}  # fmt: skip
-    calls = {name: {c for op in fn.body.walk() if (c := called(op))} for name, fn in program.functions.items()}
-    again = True
+    found: dict[str, set[LeafType]] = {}
+    calls: dict[str, set[str]] = {}
+    for name, fn in program.functions.items():
+        types = found[name] = set()
+        callees = calls[name] = set()
+        for op in fn.body.walk():
+            if op.attrs and (callee := called(op)):
+                callees.add(callee)
+            elif op.name == "push" or op.name == "pop":
+                types.add(op.args[0].type)
+    again = any(found.values())
     while again:
         again = False
         for name, callees in calls.items():

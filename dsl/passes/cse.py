@@ -18,6 +18,9 @@ def cse(fn: Function) -> bool:
     return sharer.changed or any(a is not b for a, b in zip(before, moved, strict=False))
 
 
+_COMMUTATIVE = frozenset(name for name, primitive in PRIMITIVES.items() if primitive.commutative)
+
+
 class _Sharer:
     def __init__(self) -> None:
         self.known: dict[object, list[Value]] = {}
@@ -58,8 +61,7 @@ class _Sharer:
 def _key(op: Op) -> object:
     """Equal for ops that give the same values. Constants are told apart by their text: 0.0 is not -0.0."""
     args = op.args
-    primitive = PRIMITIVES.get(op.name)
-    if primitive is not None and primitive.commutative:
-        args = sorted(args[:2], key=id) + args[2:]
+    if op.name in _COMMUTATIVE and id(args[0]) > id(args[1]):
+        args = [args[1], args[0], *args[2:]]
     attrs = tuple((k, repr(v)) for k, v in sorted(op.attrs.items())) if op.attrs else ()
-    return op.name, tuple(args), tuple(r.type for r in op.results), attrs
+    return op.name, tuple(args), tuple([r.type for r in op.results]), attrs

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dsl.ir.core import Op, Program, Region, Value
-from dsl.passes.common import called, components, is_recursive
+from dsl.passes.common import call_graph, called
 from dsl.types import LeafType, Mem, Obj, is_ref
 
 
@@ -40,12 +40,13 @@ class Summary:
     def of(program: Program, roots: Sequence[str]) -> Summary:
         """Of all functions that the roots need."""
         summary = Summary()
-        groups = [[program.functions[name] for name in group] for group in components(program, roots)]
+        graph = call_graph(program, roots)
+        groups = [[program.functions[name] for name in group] for group in graph.found]
         for group in groups:
             names = [fn.name for fn in group]
             if any(summary.allocates(op) for fn in group for op in fn.body.walk()):
                 summary.makes.update(names)
-            if is_recursive(program, names):
+            if graph.is_recursive(names):
                 summary.recursive.update(names)
         for group in groups if summary.makes else ():
             before = -1

@@ -6,40 +6,51 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dsl.ir.core import TERMINATORS, Function, Op, Program, Region, Value, clone_op
-from dsl.passes.common import called, components, is_recursive, references, substitute
+from dsl.passes.common import Components, call_graph, called, references, substitute
 
 SMALL = 60  # a function of at most so many ops is inlined wherever it is called
 BUDGET = 4000  # a function that has grown to so many ops takes in tiny functions only
 TINY = 8  # about what the call itself costs
 
 
-def inline(program: Program, roots: Sequence[str], rules: bool = False) -> bool:
+def inline(program: Program, roots: Sequence[str], rules: bool = False, shared: bool = False) -> set[str]:
     """Replace calls of small functions, and of functions called once, by their bodies, callees first.
-    Recursive functions stay calls, `noinline` ones, too, and ones with a rule unless `rules` says so."""
-    inliner = _Inliner(program, roots, rules)
-    groups = components(program, [r for r in roots if r in program.functions])
-    for group in groups:
+    Recursive functions stay calls, `noinline` ones, too, and ones with a rule unless `rules` says so.
+    The body of a function called once is moved, not copied, and the function is gone, so that a chain of calls takes
+    time linear in its length; unless its functions are `shared` with another program. Gives the names of functions
+    that have changed."""
+    graph = call_graph(program, [r for r in roots if r in program.functions])
+    inliner = _Inliner(program, graph, roots, rules, shared)
+    for group in graph.found:
         for name in group:
             inliner.function(program.functions[name])
         inliner.offer(group)
+    for fn in program.functions.values():
+        inliner.settle(fn)
     return inliner.changed
 
 
 class _Inliner:
-    def __init__(self, program: Program, roots: Sequence[str], rules: bool) -> None:
+    def __init__(self, program: Program, graph: Components, roots: Sequence[str], rules: bool, shared: bool) -> None:
         self.program = program
+        self.graph = graph
         self.rules = rules
-        self.changed = False
+        self.shared = shared
+        self.changed: set[str] = set()
         self.uses = Counter(roots)
-        for fn in program.functions.values():
-            self.uses.update(references(fn))
+        for name, fn in program.functions.items():
+            self.uses.update(graph.edges[name] if name in graph.edges else references(fn))
+        self.full: dict[str, int] = {}  # sizes of functions, with what has been inlined
         self.sizes: dict[str, int] = {}  # of the functions that may be inlined
+        self.returns: dict[str, int] = {}
+        self.operands: dict[Value, Value] = {}  # parameters of bodies that have been moved → what they stand for
+        self.unsettled: set[str] = set()  # functions in which there may be such parameters
 
     def offer(self, group: list[str]) -> None:
         fn = self.program.functions[group[0]]
-        if is_recursive(self.program, group) or fn.attrs.get("noinline") or ("rule" in fn.attrs and not self.rules):
+        if self.graph.is_recursive(group) or fn.attrs.get("noinline") or ("rule" in fn.attrs and not self.rules):
             return
-        self.sizes[fn.name] = size(fn)
+        self.sizes[fn.name] = self.full[fn.name]
 
     def wanted(self, name: str, room: int) -> bool:
         if name not in self.sizes:
@@ -48,34 +59,65 @@ class _Inliner:
         return length <= TINY or (length <= room and (length <= SMALL or self.uses[name] == 1))
 
     def function(self, fn: Function) -> None:
-        if any(op.name == "call" and called(op) in self.sizes for op in fn.body.walk()):
-            self.room = BUDGET - size(fn)
+        self.full[fn.name] = size(fn)
+        self.returns[fn.name] = _returns(fn)
+        if any(name in self.sizes for name in self.graph.edges[fn.name]):
+            self.name = fn.name
             self.mapping: dict[Value, Value] = {}
-            self.region(fn.body)
+            if self.region(fn.body):
+                self.returns[fn.name] = _returns(fn)
 
-    def region(self, region: Region) -> None:
+    def settle(self, fn: Function) -> None:
+        """Put what parameters of moved bodies stand for in their place: once, when all around them is known."""
+        if fn.name not in self.unsettled:
+            return
+        self.unsettled.discard(fn.name)
+        for op in fn.body.walk():
+            for k, value in enumerate(op.args):
+                while value in self.operands:
+                    value = self.operands[value]
+                op.args[k] = value
+
+    def region(self, region: Region) -> bool:
+        """Whether some of it has been dropped, since what is before it never returns."""
+        dropped = False
         ops: list[Op] = []
         for op in region.ops:
             substitute(op, self.mapping)
-            if op.name == "call" and self.wanted(called(op), self.room):
-                self.changed = True
-                self.room -= self.sizes[called(op)]
+            if op.name == "call" and self.wanted(called(op), BUDGET - self.full[self.name]):
+                self.changed.add(self.name)
+                self.full[self.name] += self.sizes[called(op)] - bool(op.args)
                 if not self.splice(op, ops):
                     ops.append(Op("unreachable", span=op.span))
+                    dropped = True
                     break
                 continue
             for inner in op.regions:
-                self.region(inner)
+                dropped |= self.region(inner)
             ops.append(op)
         region.ops = ops
+        return dropped
+
+    def body(self, callee: Function, call: Op) -> Region:
+        """The body of a function for the place of a call: its own where this is the only one, else a copy."""
+        body = Region()
+        if self.uses[callee.name] == 1 and not self.shared:
+            self.operands.update(zip(callee.params, call.args, strict=True))
+            self.unsettled.add(self.name)
+            del self.program.functions[callee.name]
+            body.ops = callee.body.ops
+            return body
+        self.settle(callee)
+        arguments = dict(zip(callee.params, call.args, strict=True))
+        body.ops = [clone_op(op, arguments) for op in callee.body.ops]
+        self.uses.update(filter(None, map(called, body.walk())))
+        return body
 
     def splice(self, call: Op, ops: list[Op]) -> bool:
         """Append the callee's ops. False where it never returns."""
         callee = self.program.functions[called(call)]
-        arguments = dict(zip(callee.params, call.args, strict=True))
-        body = Region()
-        body.ops = [clone_op(op, arguments) for op in callee.body.ops]
-        returns = sum(op.name == "return" for op in body.walk())
+        body = self.body(callee, call)
+        returns = self.returns[callee.name]
         if returns == 0:
             ops += body.ops[:-1]
             return False
@@ -90,6 +132,10 @@ class _Inliner:
         ops.append(block)
         self.mapping.update(zip(call.results, block.results, strict=True))
         return True
+
+
+def _returns(fn: Function) -> int:
+    return sum(op.name == "return" for op in fn.body.walk())
 
 
 def size(fn: Function) -> int:

@@ -7,7 +7,7 @@ done their work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -38,61 +38,74 @@ ROUNDS = 3
 
 
 def optimise(
-    program: Program, roots: Sequence[str], stage: Stage, verify: bool = False, trace: Trace | None = None
+    program: Program, roots: Sequence[str], stage: Stage, verify: bool = False, trace: Trace | None = None,
+    shared: bool = False,
 ) -> None:
     """Simplify a program in place, for calls of the roots; functions that these do not need are dropped.
-    `verify` checks the IR behind every pass, `trace` is told each pass's name and what it made."""
-    run = _Run(program, list(roots), verify, trace)
+    `verify` checks the IR behind every pass, `trace` is told each pass's name and what it made. `shared`: functions may
+    be called from outside the program, too."""
+    run = _Run(program, verify, trace)
     final = stage == "after-ad"
-    run.whole("reachable", reachable(program, roots))
+    run.done("reachable", reachable(program, roots))
     if final:
         run.each("drop stops", drop_stops)
     for _ in range(ROUNDS):
-        run.changed = False
-        run.whole("inline", inline(program, roots, rules=final))
-        run.whole("reachable", reachable(program, roots))
+        run.next_round()
+        run.done("inline", inline(program, roots, rules=final, shared=shared))
+        run.done("reachable", reachable(program, roots))
         run.each("unroll", unroll)
         run.each("promote", promote)
         run.each("fold", fold)
         run.each("flatten", flatten)
         run.each("simplify", simplify)
         run.each("cse", cse)
-        run.whole("ranges", ranges(program))
-        run.whole("counted", counted(program))
+        run.done("ranges", ranges(program, run.active))
+        run.done("counted", counted(program, run.active))
         run.each("licm", partial(licm, exact=not final))
         quiet = quiet_functions(program, roots)
         run.each("dce", partial(dce, quiet=quiet))
         if not run.changed:
             break
-    run.whole("reachable", reachable(program, roots))
+    run.done("reachable", reachable(program, roots))
     if final:
+        run.everything()
         run.each("blank", blank)
         run.each("versions", versions)
+        run.next_round()
         run.each("simplify", simplify)
         run.each("cse", cse)
         run.each("dce", partial(dce, quiet=quiet))
+        run.everything()
         run.each("lanes", lanes)
-        run.whole("release", release(program, roots))
+        run.done("release", release(program, roots))
 
 
 class _Run:
-    def __init__(self, program: Program, roots: list[str], verify: bool, trace: Trace | None) -> None:
+    """A function that no pass has changed in one round is left alone in the next."""
+
+    def __init__(self, program: Program, verify: bool, trace: Trace | None) -> None:
         self.program = program
-        self.roots = roots
         self.verify = verify
         self.trace = trace
-        self.changed = False
+        self.active: set[str] = set(program.functions)
+        self.changed: set[str] = set(program.functions)
+
+    def everything(self) -> None:
+        self.active, self.changed = set(self.program.functions), set()
+
+    def next_round(self) -> None:
+        self.active, self.changed = self.changed, set()
 
     def each(self, name: str, transform: Callable[[Function], bool]) -> None:
         """A pass over every function."""
-        changed = False
-        for fn in self.program.functions.values():
-            changed |= transform(fn)
-        self.whole(name, changed)
+        functions = self.program.functions
+        self.done(name, {f for f in functions if f in self.active and transform(functions[f])})
 
-    def whole(self, name: str, changed: bool) -> None:
-        """What follows a pass."""
-        self.changed |= changed
+    def done(self, name: str, changed: Set[str] | bool) -> None:
+        """What follows a pass that has changed these functions."""
+        if isinstance(changed, Set):
+            self.changed |= changed
+            self.active |= changed
         if self.verify:
             check(self.program)
         if self.trace is not None:

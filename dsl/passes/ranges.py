@@ -9,7 +9,7 @@ Exact in value and derivative.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import TypeAlias
 
 from dsl.ir.core import Function, Op, Program, Region, Value
@@ -23,13 +23,11 @@ NOWHERE_NEAR = 1 << 40  # constants in this range added to a length do not wrap
 DEEP = 6  # how many bounds of bounds are looked at
 
 
-def ranges(program: Program) -> bool:
-    """Apply to every function of a program."""
+def ranges(program: Program, names: Collection[str] | None = None) -> set[str]:
+    """Apply to these functions of a program, or all; gives those that have changed."""
+    wanted = program.functions if names is None else names
     resized = resized_types(program)
-    changed = False
-    for name, fn in program.functions.items():
-        changed |= _function(fn, resized[name])
-    return changed
+    return {name for name, fn in program.functions.items() if name in wanted and _function(fn, resized[name])}
 
 
 def _function(fn: Function, resized: set[LeafType]) -> bool:
@@ -127,7 +125,7 @@ class _Decider:
         if c == 0:
             return base
         inner = [a.owner for a in op.args if isinstance(a.owner, Op) and a.owner.name in ("add", "sub")]
-        if not any(_peel(i.result)[0] is base for i in inner):
+        if not any(i.result is not base and _peel(i.result)[0] is base for i in inner):
             return None
         return b.prim("add" if c > 0 else "sub", base, b.i64(abs(c)))
 
