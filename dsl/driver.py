@@ -41,7 +41,8 @@ Out: TypeAlias = Callable[[str], None]
 class Options:
     """How to compile.
 
-    opt_level    LLVM's level, 0 to 3; the values are the same bits at each (3 takes longer, and is hardly faster)
+    opt_level    LLVM's level, 0 to 3; the values are the same bits at each. None: 2, where code that takes LLVM long is
+                 compiled at 0 first, and once more when it has run for as long as that takes
     mode         how to differentiate: "auto" takes the cheaper way
     checks       False: NaN where a function is outside its domain, instead of a DomainError
     optimize     False: no passes of ours but those that are needed
@@ -50,7 +51,7 @@ class Options:
     verify       check the invariants of the SSA after every pass
     """
 
-    opt_level: int = 2
+    opt_level: int | None = None
     mode: Mode = "auto"
     checks: bool = True
     optimize: bool = True
@@ -60,7 +61,7 @@ class Options:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise error("E0409", f"mode is {self.mode!r}, which is none of {', '.join(MODES)}")
-        if self.opt_level not in range(4):
+        if self.opt_level is not None and self.opt_level not in range(4):
             raise error("E0409", f"opt_level is {self.opt_level!r}, which is none of 0, 1, 2, 3")
 
 
@@ -223,6 +224,9 @@ class Driver:
             with self.timings.stage("run"):
                 return interpret(compiled.program, compiled.entry.name, values, self.out)
         unit = compiled.unit
+        if unit.outgrown:
+            with self.timings.stage("llvm"):
+                unit.optimise()
         with self.timings.stage("run"):
             return unit.call(values, self.out)
 

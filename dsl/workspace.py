@@ -126,6 +126,8 @@ class Function:
             if value is not GENERAL:
                 return value
         value = self.workspace.value(self.workspace.apply(self, args, {}))
+        if quick is not None and not quick.current:
+            self._quick.pop(key, None)
         if key not in self._quick:
             types = self.workspace.types_of(args, _argument_names(len(args)))
             self._quick[key] = Quick.of(self.workspace.compiled(self, types), self.leaves, args, types)

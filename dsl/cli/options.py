@@ -20,7 +20,7 @@ def add_program(parser: ArgumentParser, expression: str) -> None:
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--mode", choices=("auto", "forward", "reverse"), default="auto", help="how to differentiate")
-    parser.add_argument("-O", dest="opt_level", type=int, choices=range(4), default=2, help="LLVM's level (default 2)")
+    parser.add_argument("-O", dest="opt_level", type=int, choices=range(4), help="LLVM's level (default 2)")
     parser.add_argument("--no-optimize", action="store_true", help="no passes of ours and none of LLVM's")
     parser.add_argument("--no-checks", action="store_true", help="NaN instead of a DomainError")
     parser.add_argument("--interp", action="store_true", help="run by the reference interpreter")

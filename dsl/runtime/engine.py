@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 from dsl.backend.emit import EmittedUnit, emit
@@ -15,21 +16,38 @@ from dsl.ir.core import Program
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
 from dsl.runtime.support import imports
 
-MOST_OPTIMISED = 20_000  # ops: what is larger is compiled at level 0, since LLVM takes time quadratic in its size
+LEVEL = 2                # of LLVM: 3 takes longer, and the code is hardly faster
+AT_ONCE = 1_000          # ops: what is larger is compiled at level 0 first, which takes a tenth of the time
+WORTH_AN_OP = 50e-6      # seconds: what optimising takes; code that has run for as long is worth it
+MOST_OPTIMISED = 20_000  # ops: what is larger stays at level 0, since LLVM takes time quadratic in its size
 
 
-def compile_unit(program: Program, root: str, opt_level: int = 2, *, lines: bool = True) -> Unit:
-    """The unit of a function. `lines`: with line tables (they do not change the code)."""
+def compile_unit(program: Program, root: str, opt_level: int | None = None, *, lines: bool = True) -> Unit:
+    """The unit of a function. `opt_level` None: large code is compiled quickly at first, and optimised when it has run
+    for long. `lines`: with line tables (they do not change the code)."""
     return Unit(emit(program, root, lines=lines), opt_level)
 
 
 class Unit:
     """Compiled when it is first called; listings are made when they are asked for."""
 
-    def __init__(self, emitted: EmittedUnit, opt_level: int) -> None:
+    def __init__(self, emitted: EmittedUnit, opt_level: int | None) -> None:
         self.emitted = emitted
-        self.opt_level = opt_level if emitted.size <= MOST_OPTIMISED else 0
+        wanted = LEVEL if opt_level is None else opt_level
+        self.opt_level = wanted if emitted.size <= MOST_OPTIMISED else 0
+        self.provisional = opt_level is None and self.opt_level > 0 and emitted.size > AT_ONCE
+        self.spent = 0.0  # seconds in provisional code
         self.boundary: Boundary | None = None  # there is one when it has been linked
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether the code is provisional, and has run for as long as it takes to make it faster."""
+        return self.provisional and self.spent > WORTH_AN_OP * self.emitted.size
+
+    def optimise(self) -> None:
+        """Replace provisional code. What runs in it goes on, and the bits are the same."""
+        self.provisional = False
+        self._link(self.opt_level)
 
     def call(self, args: Sequence[Any], out: Out | None = None) -> list[Any]:
         """The leaves of the results. Arguments are leaves: float, int, bool, Memory, None or an ObjHandle; `out` gets
@@ -37,15 +55,24 @@ class Unit:
         if self.boundary is None:
             self.link()
         assert self.boundary is not None
-        return self.boundary.call(args, out or _write)
+        if not self.provisional:
+            return self.boundary.call(args, out or _write)
+        start = perf_counter()
+        try:
+            return self.boundary.call(args, out or _write)
+        finally:
+            self.spent += perf_counter() - start
 
     def link(self) -> None:
         """Compile and link, if that has not been done."""
         if self.boundary is None:
-            from dsl.runtime.llvm import Library, object_code
+            self._link(0 if self.provisional else self.opt_level)
 
-            code = object_code(self.emitted.text, self.opt_level)
-            self.boundary = boundary(self.emitted, Library(code, exports(self.emitted), imports(self.emitted.support)))
+    def _link(self, level: int) -> None:
+        from dsl.runtime.llvm import Library, object_code
+
+        code = object_code(self.emitted.text, level)
+        self.boundary = boundary(self.emitted, Library(code, exports(self.emitted), imports(self.emitted.support)))
 
     @property
     def llvm_raw(self) -> str:

@@ -26,6 +26,7 @@ from dsl.types import BOOLEAN, FLOAT64, INT64, NOTHING, ArrayType, LangType, Pri
 
 if TYPE_CHECKING:
     from dsl.driver import Compiled
+    from dsl.runtime.engine import Unit
 
 GENERAL = object()  # the call is one for the general way
 Make: TypeAlias = Callable[["_Call", Sequence[Any]], Any]
@@ -99,9 +100,11 @@ class _Call:
 class Quick:
     """A compiled function, for one choice of forms of its arguments."""
 
-    __slots__ = ("_captured", "_context", "_make", "_params", "_results", "_room", "_sentinel", "_timings", "through")
+    __slots__ = (
+        "_captured", "_context", "_make", "_params", "_results", "_room", "_sentinel", "_timings", "_unit", "through"
+    )  # fmt: skip
 
-    def __init__(self, compiled: Compiled, captured: Sequence[Any], through: Through, make: Make) -> None:
+    def __init__(self, compiled: Compiled, captured: Sequence[Any], unit: Unit, through: Through, make: Make) -> None:
         root = through.unit.root
         self.through = through
         self._captured = tuple(captured)
@@ -113,9 +116,12 @@ class Quick:
         self._sentinel = WORD * words
         self._context = ctypes.c_int64 * (words + 2)
         self._timings = compiled.timings
+        self._unit = unit
 
     def call(self, args: Sequence[Any]) -> Any:
         """The value for arguments of these forms, or `GENERAL`."""
+        if not self.current:
+            return GENERAL
         context = self._context()
         here = ctypes.addressof(context)
         call = _Call(self.through, here + self._sentinel)
@@ -143,7 +149,9 @@ class Quick:
         start = perf_counter()
         try:
             self.through.run(context, here, slots, results)
-            self._timings["run"] = self._timings.get("run", 0.0) + perf_counter() - start
+            seconds = perf_counter() - start
+            self._unit.spent += seconds
+            self._timings["run"] = self._timings.get("run", 0.0) + seconds
             return self._make(call, self._results.unpack_from(results))
         except DslError:
             raise
@@ -153,11 +161,17 @@ class Quick:
             if context[len(context) - 2 + Chunk.NEXT]:
                 self.through.release(call.sentinel)
 
+    @property
+    def current(self) -> bool:
+        """Whether this is the code to be called: not when it is to be replaced, or has been."""
+        return self._unit.boundary is self.through and not self._unit.outgrown
+
     @staticmethod
     def of(compiled: Compiled, captured: Sequence[Any], args: Sequence[Any], types: Sequence[LangType]) -> Quick | None:
         """None where the call needs the general way."""
-        boundary = compiled.native.boundary if compiled.native is not None else None
-        if not isinstance(boundary, Through) or compiled.options.interpreter or compiled.globals:
+        native = compiled.native
+        boundary = native.boundary if native is not None else None
+        if native is None or not isinstance(boundary, Through) or compiled.options.interpreter or compiled.globals:
             return None
         unit = boundary.unit
         access = compiled.access if compiled.takes_memory else None
@@ -166,7 +180,7 @@ class Quick:
         if not all(isinstance(x, float | int) for x in captured) or not all(map(_goes_in, args, types)):
             return None
         make = _maker(compiled.entry.result, iter(range(len(unit.root.results))))
-        return None if make is None or not _addresses_are_known() else Quick(compiled, captured, boundary, make)
+        return None if make is None or not _addresses_are_known() else Quick(compiled, captured, native, boundary, make)
 
 
 def _goes_in(value: Any, t: LangType) -> bool:

@@ -1,0 +1,70 @@
+"""Large code is compiled quickly at first, and optimised when it has run for as long as that takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import dsl
+from dsl.runtime import engine, llvm
+
+LOOPS = "\n".join(f"  for i in 1:{k + 3}\n    t = y * 0.9 + x\n    y = t / (1.0 + t * t)\n  end" for k in range(150))
+SCALAR = f"function f(x)\n  y = x\n{LOOPS}\n  y\nend\n"
+ARRAY = f"function f(v)\n  x = sum(v)\n  y = x\n{LOOPS}\n  v .* y\nend\n"
+
+
+@pytest.fixture
+def levels(monkeypatch):
+    """The levels at which units are compiled from now on."""
+    found = []
+    compile = llvm.object_code
+    dsl.loads(ARRAY).f(np.ones(2))  # support code is compiled
+    monkeypatch.setattr(llvm, "object_code", lambda text, level: found.append(level) or compile(text, level))
+    return found
+
+
+def test_large_code_is_optimised_when_it_has_run_for_long(levels, monkeypatch):
+    f = dsl.loads(SCALAR).f
+    first = f(0.5)
+    assert [f(0.5) for _ in range(3)] == [first] * 3
+    assert levels == [0]
+    monkeypatch.setattr(engine, "WORTH_AN_OP", 0.0)
+    assert [f(0.5) for _ in range(3)] == [first] * 3
+    assert levels == [0, engine.LEVEL]
+
+
+def test_calls_with_arrays_go_over_to_the_new_code(levels, monkeypatch):
+    f = dsl.loads(ARRAY).f
+    v = np.array([0.25, 0.5])
+    first = f(v)
+    assert np.array_equal(f(v), first)
+    monkeypatch.setattr(engine, "WORTH_AN_OP", 0.0)
+    for _ in range(4):
+        assert np.array_equal(f(v), first)
+    assert levels == [0, engine.LEVEL]
+    (quick,) = f._quick.values()
+    assert quick.current
+    assert np.array_equal(quick.call((v,)), first)
+
+
+def test_small_code_and_a_level_that_is_asked_for_are_compiled_at_once(levels):
+    dsl.loads("f(x) = x^2 + sin(x)").f(0.5)
+    dsl.loads(SCALAR, opt_level=3).f(0.5)
+    dsl.loads(SCALAR, opt_level=0).f(0.5)
+    assert levels == [engine.LEVEL, 3, 0]
+
+
+def test_errors_and_values_that_are_kept_survive_the_change(monkeypatch):
+    monkeypatch.setattr(engine, "AT_ONCE", 0)
+    module = dsl.loads("f(v, k) = v[k] * v\ng(v) = pullback(w -> sum(w .* w .* w), v)[2]")
+    v = np.array([1.0, 2.0])
+    back = module.g(v)
+    with pytest.raises(dsl.DslError, match="index 3"):
+        module.f(v, 3)
+    monkeypatch.setattr(engine, "WORTH_AN_OP", 0.0)
+    for _ in range(3):
+        with pytest.raises(dsl.DslError, match="index 3"):
+            module.f(v, 3)
+        assert np.array_equal(module.f(v, 2), [2.0, 4.0])
+        assert np.array_equal(module.g(v)(1.0)[0], [3.0, 12.0])
+        assert np.array_equal(back(1.0)[0], [3.0, 12.0])
