@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,11 @@ def test_times_are_of_one_run() -> None:
     found = timed(repeat, 0.01)
     assert 0 < found["min"] <= found["median"] < 1e-4
     assert calls[0] == 1 and len(set(calls[-3:])) == 1  # it is tried first, then measured with the same count
+
+
+def test_waiting_is_no_time() -> None:
+    found = timed(lambda n: time.sleep(0.002), 0.02)
+    assert found["median"] < 1e-3
 
 
 def test_other_numbers_are_found_and_rounding_is_not() -> None:

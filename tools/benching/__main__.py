@@ -9,7 +9,8 @@
 Each peer of a row runs in a process of its own on one core with one thread, all with the same arguments; their numbers
 are compared. Times are of: the value; what is wanted (mostly the gradient) alone; both together. Those of ours and of
 C are of native code, without a call from Python; "call" is ours from Python, to compare with peers in Python. Peers
-that are not there are named. The machine may be busy with other things, so only ratios within one run mean something.
+that are not there are named. Times are of the processor, without waiting for other programs; these still disturb
+caches and clocks, so only ratios within one run mean something.
 """
 
 from __future__ import annotations

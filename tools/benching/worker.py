@@ -29,7 +29,8 @@ Call = Callable[[], Any]
 
 
 class Prepared:
-    """A peer that has been called once. `cold`: seconds from the definition to the first result."""
+    """A peer that has been called once. `cold`: seconds of the processor from the definition to the first
+    result."""
 
     def __init__(self, row: Row, peer: str) -> None:
         self.tiny = row.tiny
@@ -48,10 +49,10 @@ class Prepared:
         import dsl
         from benching.own import Own
 
-        start = time.perf_counter()
+        start = time.process_time()
         own = Own(row, args)
         own.call()
-        self.cold = time.perf_counter() - start
+        self.cold = time.process_time() - start
         self.numbers = own.numbers()
         self.native = own.repeats()
         self.python = {"call": repeated(own.call), "call value": repeated(own.value)}
@@ -72,10 +73,10 @@ class Prepared:
 
             jax.config.update("jax_enable_x64", True)
             jax.devices()
-        start = time.perf_counter()
+        start = time.process_time()
         value, both = row.peers[peer](row, args)
         first = both()
-        self.cold = time.perf_counter() - start
+        self.cold = time.process_time() - start
         self.numbers = first if row.wanted == "gradient" else (value(), first)
         self.python = {"value": repeated(value), "both": repeated(both)}
         return peaks(value, both)
