@@ -22,6 +22,7 @@ from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
 from dsl.passes.inline import inline
 from dsl.passes.lanes import lanes
+from dsl.passes.late import late_checks
 from dsl.passes.licm import licm
 from dsl.passes.promote import promote
 from dsl.passes.ranges import ranges
@@ -76,6 +77,7 @@ def optimise(
         run.each("cse", cse)
         run.each("dce", partial(dce, quiet=quiet))
         run.everything()
+        run.each("late checks", late_checks)
         run.each("lanes", lanes)
         run.done("release", release(program, roots))
 

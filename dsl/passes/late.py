@@ -1,0 +1,95 @@
+"""Domain checks of innermost counted loops that are looked at behind the loop, so that LLVM makes vector code of it.
+
+    for … { …; check %good, %x {E0401 …}; … }
+
+becomes a loop that carries whether all of them are good, and, where they are not, the loop as it was, which comes to
+the same failure at the same iteration with the same operands. So that it does, and that nothing can tell that
+iterations behind the failure were begun, the loop only stores to memory that the function made, that nothing else
+refers to and that the loop does not load from, has no other checks (these guard memory), and none in an arm of an `if`.
+Exact in value. What is checked does not matter to the iterations themselves: outside its domain a function gives NaN.
+"""
+
+from __future__ import annotations
+
+from dsl.ir.core import Function, Op, Region, Value, clone_op
+from dsl.ops import Builder
+from dsl.passes.common import info
+from dsl.types import BOOL, is_ref
+
+DOMAIN = "E0401"
+_HANDS_ON = frozenset({"store", "push", "pack"})
+MOST_OPS = 300  # of a loop: it is there twice afterwards
+
+
+def late_checks(fn: Function) -> bool:
+    """Apply to a function. Call it once: what it makes has the same loop in it."""
+    known = {a for op in fn.body.walk() if op.name in _HANDS_ON for a in op.args[1 if op.name != "pack" else 0 :]}
+    return _region(fn.body, known)
+
+
+def _region(region: Region, known: set[Value]) -> bool:
+    changed = False
+    ops: list[Op] = []
+    for op in region.ops:
+        if op.name == "for" and _can_be_late(op.regions[0], known):
+            ops += _late(op)
+            changed = True
+        else:
+            for inner in op.regions:
+                changed |= _region(inner, known)
+            ops.append(op)
+    region.ops[:] = ops
+    return changed
+
+
+def _can_be_late(body: Region, known: set[Value]) -> bool:
+    """`known`: what other memory may refer to."""
+    checks = [op for op in body.ops if op.name == "check" and op.attrs["code"] == DOMAIN]
+    inside = list(body.walk())
+    if not checks or len(inside) > MOST_OPS:
+        return False
+    stored = {op.args[0] for op in inside if op.name == "store"}
+    others = {a for op in inside if op.name != "store" for a in op.args if is_ref(a.type)}
+    return (
+        stored.isdisjoint(others | known)
+        and all(isinstance(m.owner, Op) and m.owner.name == "new" for m in stored)
+        and all(op in checks or _is_quiet(op) for op in inside)
+    )
+
+
+def _is_quiet(op: Op) -> bool:
+    """Nothing happens but that its results are there (numbers: no reference to what is stored to), or a store."""
+    if op.name in ("store", "if", "yield", "next"):
+        return not any(is_ref(a.type) for a in op.args[1:])
+    i = info(op)
+    only_reads = not (i.writes or i.makes or i.raises or i.effect)
+    return (i.pure or (i.reads and only_reads)) and not any(is_ref(r.type) for r in op.results)
+
+
+def _late(loop: Op) -> list[Op]:
+    """The loop that carries one bool more, and the `if` behind it with the loop as it was."""
+    before = Region()
+    b = Builder(before, loop.span)
+    again = clone_op(loop, {})
+    (body,) = loop.regions
+    loop.args.append(b.const(True, BOOL))
+    good = Value(BOOL, body, "good")
+    body.params.append(good)
+    ops: list[Op] = []
+    for op in body.ops:
+        if op.name == "check":
+            both = Op("and", (good, op.args[0]), (BOOL,), span=op.span)
+            good = both.result
+            ops.append(both)
+        else:
+            ops.append(op)
+    body.ops[:] = ops
+    body.terminator.args.append(good)
+    fine = Value(BOOL, loop, "fine")
+    loop.results.append(fine)
+    before.ops.append(loop)
+    arms = (Region(), Region())
+    Builder(arms[0], loop.span).yield_()
+    arms[1].ops += [again, Op("unreachable", span=loop.span)]
+    b.op("if", (fine,), (), arms)
+    return before.ops
