@@ -22,7 +22,7 @@ from benching import growth, report, why  # noqa: E402
 from benching.harness import Row, differs, flat, sample, timed  # noqa: E402
 from benching.kernels import Kernels  # noqa: E402
 from benching.measure import ratios, summary, target  # noqa: E402
-from benching.native import of_unit  # noqa: E402
+from benching.native import compiled, of_unit  # noqa: E402
 from benching.own import Own  # noqa: E402
 from benching.rows import ROWS  # noqa: E402
 
@@ -68,6 +68,16 @@ def test_native_code_can_be_repeated_and_takes_no_memory_with_it() -> None:
         native.apart(20_000)
         assert memory() - before < 4 << 20
         assert math.isfinite(flat(own.numbers()).sum())
+
+
+def test_provisional_code_is_not_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsl.runtime.engine.AT_ONCE", 0)
+    own = Own(ROWS["f-lorenz-1e4"], small(ROWS["f-lorenz-1e4"]))
+    own.call()
+    unit = compiled(own.both, own.args).unit
+    assert unit.provisional
+    of_unit(own.both, own.args).in_turn(1)
+    assert not unit.provisional
 
 
 def memory() -> int:

@@ -176,9 +176,11 @@ def compiled(f: Function, args: Sequence[Any], mode: Mode | None = None) -> Comp
 
 
 def of_unit(f: Function, args: Sequence[Any]) -> Repeated:
-    """The native code of a call, which must not need top-level variables."""
+    """The native code of a call, optimised. It must not need top-level variables."""
     code = compiled(f, args)
     assert not code.globals
+    if code.unit.provisional:
+        code.unit.optimise()
     code.unit.link()
     boundary = code.unit.boundary
     given = slots([*f.leaves, *args], headers=True)

@@ -17,8 +17,8 @@ import numpy as np
 from benching.harness import Row
 from benching.native import compiled
 from benching.own import Own
-from dsl.backend.emit import emit
 from dsl.driver import Mode
+from dsl.runtime.engine import Unit, compile_unit
 from dsl.runtime.llvm import assembly
 
 # What an instruction counts as, by its mnemonic in AT&T syntax; the first that fits.
@@ -46,12 +46,12 @@ class Loop:
 def why(row: Row) -> str:
     with remarks():
         own = Own(row, row.small(np.random.default_rng(1)))
-        module = module_of(own, None)
+        unit = unit_of(own, None)
     with remarks() as said:
-        text = assembly(module, own.function.workspace.options.opt_level)
+        text = assembly(unit.emitted.text, unit.opt_level)
     parts = [f"{row.name}: {row.title}"]
     if row.wanted == "gradient":
-        forwards = module_of(own, "forward") == module
+        forwards = unit_of(own, "forward").emitted.text == unit.emitted.text
         parts += ["", "by forward mode" if forwards else str(own.function.code_plan(*own.args))]
     parts += ["", "what LLVM says of loops", *(f"  {line}" for line in said)]
     loops = [loop for name, code in functions(text) for loop in innermost(name, code)]
@@ -61,10 +61,10 @@ def why(row: Row) -> str:
     return "\n".join(parts)
 
 
-def module_of(own: Own, mode: Mode | None) -> str:
-    """What LLVM is given of what is wanted."""
+def unit_of(own: Own, mode: Mode | None) -> Unit:
+    """The code of what is wanted, not compiled yet."""
     code = compiled(own.wanted, own.args, mode)
-    return emit(code.program, code.entry.name).text
+    return compile_unit(code.program, code.entry.name, own.function.workspace.options.opt_level)
 
 
 @contextmanager
