@@ -16,7 +16,7 @@ from dsl.backend.debug import DebugInfo, Metadata
 from dsl.backend.function import FunctionEmitter, identifier
 from dsl.backend.layout import WORD, Context, record_type, register_type
 from dsl.backend.signature import Signature, reachable, signatures
-from dsl.backend.support import Piece, areas, core, interface, kernel
+from dsl.backend.support import Piece, areas, core, interface, kernel, shared
 from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Program
 from dsl.types import BOOL, LeafType, Mem, Scalar
@@ -76,7 +76,7 @@ class UnitEmitter:
         self.functions: list[Function] = [program.functions[name] for name in graph]
         self.externals: dict[str, str] = {}  # functions of the C library: name → declaration
         self.kernels: dict[str, None] = {}   # names, in order
-        self.array_kernels: dict[str, Piece] = {}  # those on whole arrays, by name
+        self.pieces: dict[str, Piece] = {}   # kernels that are called but are not part of the unit
         self.signatures = signatures(program, graph, _symbols(list(graph)))
         self.grown = _grown(program, graph)  # types of memory that a function, or what it calls, pushes to
         self.metadata = Metadata()
@@ -97,7 +97,7 @@ class UnitEmitter:
         bodies = [FunctionEmitter(self, fn, self.signatures[fn.name]).text() for fn in self.functions]
         takes_memory = any(isinstance(t, Mem) for t in root.params)
         allocates = self.uses_memory or takes_memory
-        support = (*[core()] * allocates, *[areas()] * self.uses_regions, *self.array_kernels.values())
+        support = (*[core()] * allocates, *[areas()] * self.uses_regions, *self.pieces.values())
         parts = [
             *(f"%record.{k} = type {record_type(fields)}" for k, fields in enumerate(self.records)),
             *self.externals.values(),
@@ -137,14 +137,20 @@ class UnitEmitter:
             self._accesses[kind] = ", !tbaa " + self.metadata.node(f"!{{{type}, {type}, i64 0}}")
         return self._accesses[kind]
 
-    def instructions(self, op: Op, operands: list[str], register: str, prefix: str) -> list[str]:
-        """The instructions of a primitive, whose result is `register`; names inside begin with the prefix."""
+    def instructions(self, op: Op, operands: list[str], register: str, prefix: str, once: bool) -> list[str]:
+        """The instructions of a primitive, whose result is `register`; names inside begin with the prefix. `once`: they
+        are in no loop of their function."""
         types = [a.type for a in op.args]
         lines = kernels.instructions(op.name, types, operands, register.removeprefix("%"), prefix)
         for name, declaration in kernels.declarations(lines).items():
             if not name.startswith("llvm."):
                 self.externals[name] = declaration
         for name in kernels.kernels_called(lines):
+            piece = shared(name) if once else None
+            if piece is not None:
+                self.pieces[piece.entry] = piece
+                lines = [line.replace(f"@dfl.{name}(", f"@{piece.entry}(") for line in lines]
+                continue
             names, declared = kernels.needed(name)
             self.kernels |= dict.fromkeys(names)
             self.externals |= declared
@@ -154,7 +160,7 @@ class UnitEmitter:
         """The symbol of a kernel on whole arrays: it gives the op's result, -1 where there is no memory."""
         self.uses_memory = True
         symbol = f"gemm.{types[0]}" if name == "gemm" else name
-        self.array_kernels[symbol] = kernel(symbol)
+        self.pieces[symbol] = kernel(symbol)
         return f"@dfl.{symbol}"
 
 

@@ -92,6 +92,7 @@ class FunctionEmitter:
         self.taken: set[str] = {"ctx", "out", "entry", "failed", "scratch", "inside"}
         self.count = 0
         self.block = "entry"
+        self.loops = 0        # how many are around the place of the walk
         self.where = ""       # the suffix that gives an instruction its place in the source
         self.span: Span = fn.span
         self.goes_out = False  # memory is made outside of regions
@@ -248,7 +249,9 @@ class FunctionEmitter:
         self.enter(again, op.args)
         self.start(again.label)
         complete = self.phis_later(again, body.params)
+        self.loops += 1
         yield self.region(body, Frame(frame, again, out), None)
+        self.loops -= 1
         self.place(op.span)
         complete()
         self.meet(out, op.results)
@@ -266,7 +269,9 @@ class FunctionEmitter:
         self.line(f"br i1 {some}, label %{top.label}, label %{out.label}")
         self.start(top.label)
         complete = self.phis_later(top, body.params)
+        self.loops += 1
         yield self.region(body, Frame(frame, latch, None), None)
+        self.loops -= 1
         self.place(op.span)
         following = [Value(p.type) for p in carried]
         self.meet(latch, following)
@@ -377,7 +382,8 @@ class FunctionEmitter:
 
     def primitive(self, op: Op) -> None:
         operands = [self.names[a] for a in op.args]
-        for text in self.unit.instructions(op, operands, self.name(op.result), self.fresh("p")):
+        register, prefix = self.name(op.result), self.fresh("p")
+        for text in self.unit.instructions(op, operands, register, prefix, once=self.loops == 0):
             self.line(text)
 
     def emit_const(self, op: Op) -> None:

@@ -1,7 +1,9 @@
-"""Support code: the memory core, regions and kernels on whole arrays, which units call but do not contain.
+"""Support code: the memory core, regions, kernels on whole arrays and long ones of numbers, which units call but do
+not contain.
 
 It is the same for every program, so the runtime compiles each piece once a process and tells the units where its
-functions are. What is marked `alwaysinline` is a few instructions on a fast path: units contain it.
+functions are. What is marked `alwaysinline` is a few instructions on a fast path: units contain it. Kernels of numbers
+are part of a unit where it calls them in loops, so that these become vector code; elsewhere a long one is not copied.
 """
 
 from __future__ import annotations
@@ -11,30 +13,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from dsl.backend import gemm, lapack, memory, regions
+from dsl.backend import gemm, kernels, lapack, memory, regions
 
 _FUNCTION = re.compile(r"^define (?:internal )?(?P<head>[^\n]*?@(?P<name>[\w.]+)\([^\n]*) \{\n.*?^\}\n", re.M | re.S)
+_FOR_VECTORS = re.compile(r"^define hidden .*?^\}\n", re.M | re.S)
+LONG = 40  # lines
 _C_LIBRARY = "declare noalias ptr @malloc(i64)\ndeclare void @free(ptr)\n"
 
 
 @dataclass(frozen=True)
 class Piece:
     """LLVM IR that is compiled by itself. `needs`: the pieces whose functions it calls; `blas`: what it calls of BLAS
-    and LAPACK."""
+    and LAPACK; `entry`: its only function for others (none: all that are not inlined)."""
 
     name: str
     source: str
     needs: tuple[Piece, ...] = ()
     blas: tuple[str, ...] = ()
+    entry: str = ""
 
     @property
     def exports(self) -> list[str]:
+        if self.entry:
+            return [self.entry]
         return [m["name"] for m in _FUNCTION.finditer(self.source) if "alwaysinline" not in m["head"]]
 
     @property
     def text(self) -> str:
         """The module: its functions can be called from elsewhere, those of other pieces are declared."""
-        return interface(self.needs) + self.source.replace("define internal", "define")
+        source = self.source if self.entry else self.source.replace("define internal", "define")
+        return interface(self.needs) + source
 
 
 @cache
@@ -66,12 +74,33 @@ def kernel(name: str) -> Piece:
     return Piece(name, "".join([_C_LIBRARY, *declared, source]), (), called)
 
 
+@cache
+def shared(name: str) -> Piece | None:
+    """A long kernel of numbers (`sin.f64`) as `@dfl.shared.NAME`; None: it is short."""
+    names, declared = kernels.needed(name)
+    source = "\n".join([*declared.values(), *map(kernels.definition, names)]) + "\n"
+    source = _FOR_VECTORS.sub("", source)
+    if source.count("\n") < LONG:
+        return None
+    entry = f"dfl.shared.{name}"
+    result, operands = next(
+        (m["head"].split()[0], m["head"].partition("(")[2].partition(")")[0])
+        for m in _FUNCTION.finditer(source)
+        if m["name"] == f"dfl.{name}"
+    )
+    head = f"define {result} @{entry}({operands}) nounwind willreturn memory(none)"
+    body = f"  %r = call {result} @dfl.{name}({operands})\n  ret {result} %r\n"
+    return Piece(name, f"{source}{head} {{\n{body}}}\n", entry=entry)
+
+
 def interface(pieces: Iterable[Piece]) -> str:
     """What a module begins with that calls functions of these pieces: their declarations, and the bodies of those that
     are inlined."""
     parts = []
     for piece in pieces:
         for function in _FUNCTION.finditer(piece.source):
+            if piece.entry not in ("", function["name"]):
+                continue
             inlined = "alwaysinline" in function["head"]
             parts.append(function[0] if inlined else f"declare {function['head']}\n")
     return "".join(parts)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dsl
-from dsl.backend.support import areas, core, interface, kernel
+from dsl.backend.support import areas, core, interface, kernel, shared
 from dsl.runtime import llvm
 from dsl.runtime.support import functions
 
@@ -48,6 +48,22 @@ def test_a_second_unit_compiles_its_own_functions_only(monkeypatch):
     assert second.g(x, x) == 7 + 10 + 15 + 22
     assert len(texts) == 2
     assert not any("define internal i1 @dfl.grow" in text or "@dfl.blas" in text for text in texts)
+
+
+def test_a_long_kernel_of_numbers_is_shared_outside_of_loops_only():
+    assert shared("powi.f64") is None
+    piece = shared("tanh.f64")
+    assert piece.exports == ["dfl.shared.tanh.f64"]
+    (address,) = functions(piece).values()
+    module = dsl.loads(
+        "f(x) = tanh(x)\ng(v) = (s = zero(v[1]); for i in eachindex(v); s += tanh(v[i]); end; s)", interpreter=False
+    )
+    assert address
+    straight, loop = module.code_llvm("f(0.5)", raw=True), module.code_llvm("g([0.5])", raw=True)
+    assert "@dfl.shared.tanh.f64" in straight
+    assert "@dfl.shared.tanh.f64" not in loop
+    x = np.linspace(-3, 3, 41)
+    assert [module.f(a) for a in x] == [module.g(np.array([a])) for a in x]
 
 
 def test_memory_outlives_the_unit_that_made_it():
