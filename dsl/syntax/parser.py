@@ -6,7 +6,7 @@ block the innermost statement is cut out and the rest read again, so that one pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from lark import Lark
 from lark import __version__ as lark_version
 from lark.exceptions import UnexpectedToken
 from lark.lexer import Lexer as LarkLexer
+from lark.parse_tree_builder import ExpandSingleChild
+from lark.parsers.lalr_analysis import Shift
 
 from dsl.diagnostics import DslError, Source, Span, error
 from dsl.syntax import ast
@@ -62,6 +64,94 @@ def make_lark(**options: Any) -> Lark:
         text, parser="lalr", lexer=_Terminals, start="statement", keep_all_tokens=True, maybe_placeholders=False,
         **options,
     )  # fmt: skip
+
+
+class _Reduction:
+    """Replace the last `size` values by one, which leads from the state below to `goto[state]`."""
+
+    __slots__ = ("build", "goto", "hands_on", "size")
+
+    def __init__(self, size: int, build: Callable[[list[Any]], Any], goto: dict[int, int]) -> None:
+        self.size = size
+        self.build = build
+        self.goto = goto
+        self.hands_on = size == 1 and isinstance(build, ExpandSingleChild)  # the value stays what it is
+
+
+class _Table:
+    """Lark's table for statements, gone through without its generality: an operand passes through every level of
+    operators that does not apply to it in one step, once it has been seen between the same states."""
+
+    def __init__(self, lark: Lark) -> None:
+        inner: Any = lark.parser
+        table, self.build = inner.parser.parser.parse_table, inner.parser.parser.callbacks
+        self.lark: Any = lark
+        (self.first,), (self.last,) = table.start_states.values(), table.end_states.values()
+        gotos: dict[str, dict[int, int]] = {}
+        for state, actions in table.states.items():
+            for symbol, (action, to) in actions.items():
+                if action is Shift:
+                    gotos.setdefault(symbol, {})[state] = to
+        reductions: dict[Any, _Reduction] = {}
+        self.actions: dict[int, dict[str, int | _Reduction]] = {}
+        for state, actions in table.states.items():
+            mine = self.actions[state] = {}
+            for symbol, (action, to) in actions.items():
+                if action is not Shift and to not in reductions:
+                    reductions[to] = _Reduction(len(to.expansion), self.build[to], gotos.get(to.origin.name, {}))
+                mine[symbol] = to if action is Shift else reductions[to]
+        self.passed: dict[tuple[int, int, str], int] = {}  # state below, state, terminal → state
+
+    def parse(self, terminals: list[Terminal]) -> Any:
+        """The tree. What is no statement Lark reads again, to say what is wrong."""
+        states: list[int] = [self.first]
+        values: list[Any] = []
+        for terminal in terminals:
+            if not self.feed(states, values, terminal.type):
+                return self.lark.parse(terminals)
+            values.append(terminal)
+        if not self.feed(states, values, "$END"):
+            return self.lark.parse(terminals)
+        return values[-1]
+
+    def feed(self, states: list[int], values: list[Any], kind: str) -> bool:
+        """Reduce until the terminal has been shifted, or all has become a statement; False: it is not expected."""
+        while True:
+            state = states[-1]
+            action = self.actions[state].get(kind)
+            if isinstance(action, int):
+                states.append(action)
+                return True
+            if action is None:
+                return False
+            if action.hands_on:
+                states[-1] = self.through(states[-2], state, kind)
+            else:
+                first = len(values) - action.size
+                value = action.build(values[first:])
+                del values[first:], states[first + 1 :]
+                states.append(action.goto[states[-1]])
+                values.append(value)
+            if kind == "$END" and states[-1] == self.last:
+                return True
+
+    def through(self, below: int, state: int, kind: str) -> int:
+        """The state after all reductions that hand a value on."""
+        key = below, state, kind
+        found = self.passed.get(key)
+        if found is None:
+            found = state
+            action = self.actions[found].get(kind)
+            while isinstance(action, _Reduction) and action.hands_on and found != self.last:
+                found = action.goto[below]
+                action = self.actions[found].get(kind)
+            self.passed[key] = found
+        return found
+
+
+@cache
+def _table() -> _Table:
+    return _Table(_lark())
 
 
 @cache
@@ -133,7 +223,7 @@ def _parse_statement(terminals: list[Terminal], reports: Reports) -> list[ast.No
     broken = False
     while not reports.full:
         try:
-            statement = check(_lark().parse(terminals))  # type: ignore[arg-type]
+            statement = check(_table().parse(terminals))
             return [] if broken else [statement]
         except UnexpectedToken as e:
             found = _unexpected(e.token, frozenset(e.expected), terminals)
