@@ -243,24 +243,36 @@ _LANES = (2, 4, 8)
 
 def _in_vectors(name: str) -> str:
     """What the call of `far_NAME` says about its forms for vectors."""
-    forms = ",".join(f"_ZGV_LLVM_N{n}vv_dfl.{name}(dfl.{name}.v{n})" for n in _LANES)
+    vectors = "v" * (len(FAR[name][1]) + 1)
+    forms = ",".join(f"_ZGV_LLVM_N{n}{vectors}_dfl.{name}(dfl.{name}.v{n})" for n in _LANES)
     return f' "vector-function-abi-variant"="{forms}"'
+
+
+def _is_near(near: Sequence[tuple[float, float]], type: str, mask: str, form: str) -> str:
+    """Whether all operands are in their intervals, as `%near`; `form` makes an operand of a constant."""
+    lines, terms = [], []
+    for k, limits in enumerate(near):
+        for way, limit in zip(("oge", "ole"), limits, strict=True):
+            terms.append(f"%{way}{k}")
+            lines.append(f"  {terms[-1]} = fcmp {way} {type} %x{k}, {form.format(constant(limit, F64))}")
+    for k, term in enumerate(terms[1:], start=1):
+        name = "%near" if k == len(terms) - 1 else f"%and{k}"
+        lines.append(f"  {name} = and {mask} {terms[0] if k == 1 else f'%and{k - 1}'}, {term}")
+    return "\n".join(lines)
 
 
 def _far(name: str) -> str:
     """The function `far_NAME` and its forms for vectors, which look whether all of the lanes are near. Nothing but the
     names in the calls refers to these, so they are not internal."""
-    c, first, last = FAR[name]
-    low, high = constant(first, F64), constant(last, F64)
+    c, near = FAR[name]
+    operands = [f"%x{k}" for k in range(len(near))]
     texts = [f"""\
-define internal double @dfl.{name}(double %x, double %v) {_FAR_ATTRIBUTES} {{
+define internal double @dfl.{name}({_list("double", [*operands, "%v"])}) {_FAR_ATTRIBUTES} {{
 entry:
-  %above = fcmp oge double %x, {low}
-  %below = fcmp ole double %x, {high}
-  %near = and i1 %above, %below
+{_is_near(near, "double", "i1", "{}")}
   br i1 %near, label %done, label %far
 far:
-  %f = call double @{c}(double %x) {LIBM_ATTRIBUTES}
+  %f = call double @{c}({_list("double", operands)}) {LIBM_ATTRIBUTES}
   br label %done
 done:
   %r = phi double [ %v, %entry ], [ %f, %far ]
@@ -269,21 +281,21 @@ done:
 """]
     for n in _LANES:
         v, mask = f"<{n} x double>", f"<{n} x i1>"
-        lanes = "\n".join(f"""\
-  %x{k} = extractelement {v} %x, i32 {k}
-  %v{k} = extractelement {v} %v, i32 {k}
-  %f{k} = call double @dfl.{name}(double %x{k}, double %v{k})
-  %r{k + 1} = insertelement {v} {f"%r{k}" if k else "poison"}, double %f{k}, i32 {k}""" for k in range(n))
+        lanes: list[str] = []
+        for k in range(n):
+            parts = [f"{o}.{k}" for o in [*operands, "%v"]]
+            lanes += [f"  {p} = extractelement {v} {p.partition('.')[0]}, i32 {k}" for p in parts]
+            lanes.append(f"  %f{k} = call double @dfl.{name}({_list('double', parts)})")
+            lanes.append(f"  %r{k + 1} = insertelement {v} {f'%r{k}' if k else 'poison'}, double %f{k}, i32 {k}")
+        body = "\n".join(lanes)
         texts.append(f"""\
-define hidden {v} @dfl.{name}.v{n}({v} %x, {v} %v) {_FAR_ATTRIBUTES} {{
+define hidden {v} @dfl.{name}.v{n}({_list(v, [*operands, "%v"])}) {_FAR_ATTRIBUTES} {{
 entry:
-  %above = fcmp oge {v} %x, splat (double {low})
-  %below = fcmp ole {v} %x, splat (double {high})
-  %near = and {mask} %above, %below
+{_is_near(near, v, mask, "splat (double {})")}
   %all = call i1 @llvm.vector.reduce.and.v{n}i1({mask} %near)
   br i1 %all, label %done, label %far
 far:
-{lanes}
+{body}
   br label %done
 done:
   %r = phi {v} [ %v, %entry ], [ %r{n}, %far ]
@@ -291,6 +303,10 @@ done:
 }}
 """)
     return "\n".join(texts)
+
+
+def _list(type: str, operands: Iterable[str]) -> str:
+    return ", ".join(f"{type} {o}" for o in operands)
 
 
 _WRITTEN: dict[str, str] = {

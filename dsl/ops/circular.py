@@ -42,7 +42,7 @@ class Angle:
         self.odd = prim("odd", self.t)
 
 
-far_sin, far_cos, far_tan = (far(name, -LAST, LAST) for name in ("sin", "cos", "tan"))
+far_sin, far_cos, far_tan = (far(name, (-LAST, LAST)) for name in ("sin", "cos", "tan"))
 
 
 @in_double

@@ -124,6 +124,7 @@ formula(
 
 in_lanes("exp", polynomials.exp)
 in_lanes("log", polynomials.log)
+in_lanes("pow", polynomials.pow)
 
 
 # ---------------------------------------------------------------- trigonometric functions

@@ -52,13 +52,12 @@ def erfc(x: Sym) -> Sym:
     b = select(a > 28.0, 28.0, a)
     square = b * b
     e = Exponential(-square, fma(-b, b, square))
-    q, q_rest = two_parts(e.high, e.low)
-    m, m_rest = two_parts(1.0, q)
+    m, m_rest = e.mantissa()
     below, below_rest = two_parts(b + b, 1.0)
     t = (b - 3.0) / (b + 3.0)
     f, f_rest = two_parts(ERFC[0], t * polynomial(t, ERFC[1:]))
     value = m * f
-    value_rest = fma(m, f, -value) + fma(m, f_rest + ERFC_REST, (m_rest + q_rest) * f)
+    value_rest = fma(m, f, -value) + fma(m, f_rest + ERFC_REST, m_rest * f)
     one, other = e.power()
     large = (quotient(value, value_rest, below, below_rest) * one) * other
     return select(a < 0.75, small, select(x < 0.0, 2.0 - large, large))

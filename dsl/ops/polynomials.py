@@ -15,9 +15,11 @@ import math
 import struct
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from typing import TypeAlias
 
 from dsl.ops import libm
-from dsl.ops.core import BINARY, PRIMITIVES, Primitive, Sym, declare, prim, select
+from dsl.ops.core import PRIMITIVES, Derivative, Primitive, Sym, declare, prim, select
 from dsl.types import BOOL, F32, F64
 
 # A whole number added to it ends in its low bits.
@@ -143,38 +145,56 @@ declare(Primitive(
 
 # ---------------------------------------------------------------- far arguments
 
-# Where a polynomial does not reach, the C library is called: its function, and the first and the last argument that
-# the polynomial is for. Such a call, `far_NAME(x, value)`, has forms for vectors that look at all lanes at once
-# (`backend.kernels`), so that arguments that are near cost one comparison.
-FAR: dict[str, tuple[str, float, float]] = {}
+# Where a polynomial does not reach, the C library is called: its function, and for each operand the first and the last
+# number that the polynomial is for. Such a call, `far_NAME(x, value)`, has forms for vectors that look at all lanes at
+# once (`backend.kernels`), so that operands that are near cost one comparison.
+Interval: TypeAlias = tuple[float, float]
+FAR: dict[str, tuple[str, tuple[Interval, ...]]] = {}
 
 
-def far(c: str, first: float, last: float, name: str = "") -> Callable[[Sym, Sym], Sym]:
-    """Declare the primitive `far_NAME`, where the name is not that of the C library's function."""
-    name = f"far_{name or c}"
-    FAR[name] = (c, first, last)
-    called = libm.f64(c)
+def far(c: str, *near: Interval, name: str = "") -> Callable[..., Sym]:
+    """Declare the primitive `far_NAME`, where the name is not that of the C library's function. Give what builds it
+    from operands and value."""
+    name, arity = f"far_{name or c}", len(near)
+    FAR[name] = (c, near)
+    called = libm.f64(c, arity)
 
-    def is_near(x: Sym) -> Sym:
-        return prim("and", x >= first, x <= last)
+    def is_near(*operands: Sym) -> Sym:
+        inside = [prim("and", x >= first, x <= last) for x, (first, last) in zip(operands, near, strict=True)]
+        return reduce(lambda a, b: prim("and", a, b), inside)
 
-    def in_argument(d: Sym, x: Sym, value: Sym, out: Sym) -> Sym:
-        entry = PRIMITIVES[c].derivative[0]
-        assert entry is not None
-        return select(is_near(x), 0.0, entry(d, x, out))
+    def evaluate(*operands: float) -> float:
+        *x, value = operands
+        inside = all(first <= v <= last for v, (first, last) in zip(x, near, strict=True))
+        return value if inside else called(*x)
 
+    def in_operand(k: int) -> Derivative:
+        def derivative(d: Sym, *operands: Sym) -> Sym:
+            *x, _, out = operands
+            entry = PRIMITIVES[c].derivative[k]
+            assert entry is not None
+            return select(is_near(*x), 0.0, entry(d, *x, out))
+
+        return derivative
+
+    intervals = " and ".join(f"{show(first)} … {show(last)}" for first, last in near)
     declare(Primitive(
-        name, BINARY[:1], f"value where x is from {show(first)} to {show(last)}, else {c}(x)", ((0.1, 9), (-3, 3)),
-        evaluate=lambda x, value: value if first <= x <= last else called(x),
+        name, (((F64,) * (arity + 1), F64),), f"the last operand where the others are in {intervals}, else {c} of them",
+        ((0.1, 9),) * arity + ((-3, 3),),
+        evaluate=evaluate,
         llvm={F64: f"kernel:{name}"},
-        derivative=(in_argument, lambda d, x, value, out: select(is_near(x), d, 0.0)),
+        derivative=(*map(in_operand, range(arity)), lambda d, *x: select(is_near(*x[:-2]), d, 0.0)),
     ))  # fmt: skip
-    return lambda x, value: prim(name, x, value)
+    return partial(prim, name)
 
 
 def show(x: float) -> str:
-    m, k = math.frexp(x)
-    return f"{'-' * (m < 0)}2^{k - 1}" if abs(m) == 0.5 else "the largest number"
+    """A limit of an interval: a power of two, or the end of all numbers."""
+    m, k = math.frexp(abs(x))
+    sign = "-" * (x < 0)
+    if math.isinf(x) or abs(x) == sys.float_info.max:
+        return f"{sign}∞"
+    return f"{sign}2^{k - 1}" if m == 0.5 else f"{x:.6g}"
 
 
 # ---------------------------------------------------------------- exponentials
@@ -205,10 +225,21 @@ class Exponential:
     def q(self) -> Sym:
         return self.high + self.low
 
+    def mantissa(self) -> tuple[Sym, Sym]:
+        """1 + high + low in two parts."""
+        q, rest = two_parts(self.high, self.low)
+        m, m_rest = two_parts(1.0, q)
+        return m, m_rest + rest
+
     def power(self) -> tuple[Sym, Sym]:
         """2^k as a product of two numbers, since k may be anything from -1076 to 1025."""
         half = fma(self.k, 0.5, WHOLE + 1023)
         return prim("pow2", half), prim("pow2", (self.k - (half - (WHOLE + 1023))) + (WHOLE + 1023))
+
+
+def limited(x: Sym, value: Sym) -> Sym:
+    """An exponential of x, which may be out of range."""
+    return select(x > 710.0, math.inf, select(x < -746.0, 0.0, value))
 
 
 @in_double
@@ -216,11 +247,10 @@ def exp(x: Sym) -> Sym:
     e = Exponential(x)
     q = e.q
     one, other = e.power()
-    value = fma(q, one, one) * other
-    return select(x > 710.0, math.inf, select(x < -746.0, 0.0, value))
+    return limited(x, fma(q, one, one) * other)
 
 
-far_expm1 = far("expm1", -math.inf, 709.0)
+far_expm1 = far("expm1", (-math.inf, 709.0))
 
 
 @in_double
@@ -234,7 +264,7 @@ def expm1(x: Sym) -> Sym:
     return far_expm1(x, select(x.eq(0.0), x, value))
 
 
-far_sigmoid = far("exp", -708.0, math.inf, "sigmoid")
+far_sigmoid = far("exp", (-708.0, math.inf), name="sigmoid")
 
 
 @in_double
@@ -260,7 +290,7 @@ LOG = (
     0.666666666666667, 0.39999999999899455, 0.2857142862599856, 0.2222221113102852, 0.1818288939967772,
     0.15331712479381301, 0.14616562422104645,
 )  # fmt: skip
-far_log = far("log", 2.0**-1022, sys.float_info.max)
+far_log = far("log", (2.0**-1022, sys.float_info.max))
 
 
 @in_double
@@ -273,7 +303,7 @@ def log(x: Sym) -> Sym:
     return far_log(x, fma(k, LN2_HIGH, f - (half_square - rest)))
 
 
-far_log1p = far("log1p", math.nextafter(-1.0, 0.0), 2.0**1000)
+far_log1p = far("log1p", (math.nextafter(-1.0, 0.0), 2.0**1000))
 
 
 @in_double
@@ -291,6 +321,49 @@ def log1p(x: Sym) -> Sym:
     rest = fma(-(rest * f), (2.0 + f) * inverse, rest) + k * LN2_LOW  # rest / m, exact where m is 1
     rest = fma(s, fma(z, polynomial(z, LOG), half_square), rest)
     return far_log1p(x, select(x.eq(0.0), x, fma(k, LN2_HIGH, f - (half_square - rest))))
+
+
+# ---------------------------------------------------------------- powers
+
+# (log((1 + s) / (1 - s)) / s - 2 - 2s²/3) / s⁴ as a function of s², for |s| ≤ 0.17158; 2/3 in two parts
+LOG_TAIL = (
+    0.40000000000000024, 0.28571428571338514, 0.22222222271098122, 0.1818180824823313, 0.15385574746296488,
+    0.13285959102550726, 0.12913597064656068,
+)  # fmt: skip
+TWO_THIRDS, TWO_THIRDS_REST = 0.6666666666666666, 3.700743415417188e-17
+far_pow = far("pow", (2.0**-1022, sys.float_info.max), (-(2.0**64), 2.0**64))
+
+
+def product(x: Sym, x_rest: Sym, y: Sym, y_rest: Sym) -> tuple[Sym, Sym]:
+    """A product of numbers in two parts."""
+    p = x * y
+    return p, fma(x, y, -p) + fma(x, y_rest, x_rest * y)
+
+
+def log_in_two_parts(x: Sym) -> tuple[Sym, Sym]:
+    """The logarithm of a positive normal number with some 66 bits: 2s + s(2z/3 + z²…), z = s², s = f/(2 + f)."""
+    k, f = prim("exponent", x), prim("mantissa", x) - 1.0
+    below, below_rest = two_parts(2.0, f)
+    inverse = 1.0 / below
+    s = f * inverse
+    s_rest = inverse * fma(-s, below_rest, fma(-s, below, f))
+    z, z_rest = product(s, s_rest, s, s_rest)
+    c, c_rest = two_parts(TWO_THIRDS, z * polynomial(z, LOG_TAIL))
+    u, u_rest = product(s, s_rest, *product(z, z_rest, c, fma(z_rest, LOG_TAIL[0], c_rest + TWO_THIRDS_REST)))
+    mantissa, rest = two_parts(s + s, u)
+    total, more = two_parts(k * LN2_HIGH, mantissa)
+    return total, more + (fma(k, LN2_LOW, rest) + (u_rest + (s_rest + s_rest)))
+
+
+@in_double
+def pow(x: Sym, y: Sym) -> Sym:
+    """exp(y log(x)), where the product, too, is in two parts."""
+    log, rest = log_in_two_parts(x)
+    p = y * log
+    e = Exponential(p, fma(y, rest, fma(y, log, -p)))
+    m, m_rest = e.mantissa()
+    one, other = e.power()
+    return far_pow(x, y, limited(p, ((m + m_rest) * one) * other))
 
 
 # ---------------------------------------------------------------- the hyperbolic tangent

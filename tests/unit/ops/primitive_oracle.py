@@ -25,8 +25,9 @@ def _truncate(x: Any) -> Any:
     return mp.floor(x) if x >= 0 else mp.ceil(x)
 
 
-def _far(f: Callable[[Any], Any], first: float, last: float, x: Any, value: Any) -> Any:
-    return value if first <= x <= last else f(x)
+def _far(f: Callable[..., Any], near: Sequence[tuple[float, float]], *operands: Any) -> Any:
+    *x, value = operands
+    return value if all(first <= v <= last for v, (first, last) in zip(x, near, strict=True)) else f(*x)
 
 
 MP: dict[str, Callable[..., Any]] = {
@@ -72,7 +73,7 @@ MP: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 MP |= {other: MP[name] for name, other in IN_LANES.items()}
-MP |= {name: partial(_far, MP[c], first, last) for name, (c, first, last) in FAR.items()}
+MP |= {name: partial(_far, MP[c], near) for name, (c, near) in FAR.items()}
 
 
 class MpArithmetic:

@@ -105,8 +105,38 @@ def test_at_the_ends(name: str, points: list[float], expected: list[float]) -> N
     assert {name for name, *_ in SPECIAL} == set(FUNCTIONS)
 
 
+def powers_of(n: int) -> list[tuple[float, float]]:
+    """Bases and exponents of all sizes, whose power is neither 0 nor infinite."""
+    random = Random(n)
+    bases = [random.uniform(0.1, 9) for _ in range(n)] + [2.0 ** random.uniform(-1000, 1000) for _ in range(n)]
+    bases += [1 + random.uniform(-1, 1) * 10 ** random.uniform(-12, -1) for _ in range(n)]
+    small = [(x, random.uniform(-3, 3)) for x in bases[:n]]
+    return small + [(x, random.uniform(-700, 700) / math.log(x)) for x in bases]
+
+
+def test_powers_are_within_one_ulp() -> None:
+    f = polynomial("pow")
+    with mpmath.workdps(60):
+        for x, y in powers_of(250):
+            exact = mpmath.mpf(x) ** mpmath.mpf(y)
+            assert abs(mpmath.mpf(f(x, y)) - exact) <= math.ulp(float(exact)), (x, y, f(x, y), exact)
+    assert [f(x, y) for x in (2.0, 3.0, 10.0) for y in (0.0, 1.0, 3.0, -1.0)] == [
+        1.0, 2.0, 8.0, 0.5, 1.0, 3.0, 27.0, 1 / 3, 1.0, 10.0, 1000.0, 0.1,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "expected"),
+    [(0.0, 2.0, 0.0), (0.0, -1.0, INF), (-2.0, 3.0, -8.0), (-2.0, 0.5, NAN), (1.0, INF, 1.0), (1.0, NAN, 1.0),
+     (NAN, 0.0, 1.0), (INF, -1.0, 0.0), (2.0, 2000.0, INF), (2.0, -2000.0, 0.0), (1e300, 1e300, INF),
+     (-0.0, -3.0, -INF), (0.5, INF, 0.0), (5e-324, 1.0, 5e-324)],
+)  # fmt: skip
+def test_powers_at_the_ends(x: float, y: float, expected: float) -> None:
+    assert polynomial("pow")(x, y).hex() == expected.hex()
+
+
 def program(interpreter: bool, level: int) -> Any:
-    text = "\n".join(f"all_{name}(v) = {name}.(v)" for name in FUNCTIONS)
+    text = "\n".join(f"all_{name}(v) = {name}.(v)" for name in FUNCTIONS) + "\nall_pow(v, w) = v .^ w"
     return dsl.loads(text, interpreter=interpreter, opt_level=level, checks=False)
 
 
@@ -120,6 +150,16 @@ def test_the_bits_do_not_depend_on_the_place(interpreter: bool, level: int) -> N
         for start in range(len(points)) if not interpreter else (0,):
             found = m[f"all_{name}"](np.array(points[start:]))
             assert [float(y).hex() for y in found] == expected[start:], name
+
+
+@pytest.mark.parametrize(("interpreter", "level"), [(True, 0), (False, 0), (False, 3)])
+def test_powers_do_not_depend_on_the_place(interpreter: bool, level: int) -> None:
+    m = program(interpreter, level)
+    pairs = [*powers_of(8), (0.0, 2.0), (-2.0, 3.0), (1.0, INF), (2.0, 2000.0), (NAN, 0.0)]
+    expected = [polynomial("pow")(x, y).hex() for x, y in pairs]
+    for start in range(len(pairs)) if not interpreter else (0,):
+        x, y = np.array(pairs[start:]).T.copy()
+        assert [float(z).hex() for z in m["all_pow"](x, y)] == expected[start:]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -138,7 +178,10 @@ end
     assert f"call double @{name}(" not in text
 
 
-def test_far_arguments_are_told_by_their_interval() -> None:
-    for name, (_, first, last) in FAR.items():
-        for x, near in ((first, True), (last, True), (math.nextafter(first, -INF), first == -INF), (NAN, False)):
-            assert (evaluate(name, [F64, F64], [x, 123.0]) == 123.0) is near, (name, x)
+def test_far_operands_are_told_by_their_intervals() -> None:
+    for name, (_, near) in FAR.items():
+        inside = [(first if math.isfinite(first) else last) for first, last in near]
+        for k, (first, last) in enumerate(near):
+            for x, is_near in ((first, True), (last, True), (math.nextafter(first, -INF), first == -INF), (NAN, False)):
+                operands = [*inside[:k], x, *inside[k + 1 :], 123.0]
+                assert (evaluate(name, [F64] * len(operands), operands) == 123.0) is is_near, (name, operands)
