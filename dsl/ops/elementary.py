@@ -122,9 +122,8 @@ formula(
     (lambda x: holds_not(x < -1.0), "log1p of a number below -1: {0}"),
 )  # fmt: skip
 
-in_lanes("exp", polynomials.exp)
-in_lanes("log", polynomials.log)
-in_lanes("pow", polynomials.pow)
+for _name in ("exp", "exp2", "exp10", "log", "log2", "log10", "pow"):
+    in_lanes(_name, getattr(polynomials, _name))
 
 
 # ---------------------------------------------------------------- trigonometric functions

@@ -57,6 +57,10 @@ POSITIVE += around(math.sqrt(0.5))
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], list[float]]] = {
     "exp": (mpmath.exp, EXPONENTS),
     "log": (mpmath.log, POSITIVE),
+    "exp2": (lambda x: mpmath.mpf(2) ** x, uniform(-1, 1) + uniform(-1074, 1023.9) + [float(k) for k in range(-9, 9)]),
+    "exp10": (lambda x: mpmath.mpf(10) ** x, uniform(-1, 1) + uniform(-323, 308) + [float(k) for k in range(-9, 23)]),
+    "log2": (lambda x: mpmath.log(x, 2), POSITIVE),
+    "log10": (mpmath.log10, POSITIVE),
     "sin": (mpmath.sin, ANGLES),
     "cos": (mpmath.cos, ANGLES),
     "tan": (mpmath.tan, ANGLES),
@@ -87,6 +91,11 @@ def test_within_one_ulp(name: str) -> None:
 SPECIAL = [
     ("exp", [0.0, -0.0, INF, -INF, NAN, 710.0, 1e300, -746.0, -1e300], [1.0, 1.0, INF, 0.0, NAN, INF, INF, 0.0, 0.0]),
     ("log", [1.0, 0.0, -0.0, INF, -1.0, -INF, NAN], [0.0, -INF, -INF, INF, NAN, NAN, NAN]),
+    ("exp2", [0.0, 3.0, -1074.0, 1023.0, 1024.0, -1080.0, INF, -INF, NAN],
+     [1.0, 8.0, 5e-324, 2.0**1023, INF, 0.0, INF, 0.0, NAN]),
+    ("exp10", [0.0, 3.0, 22.0, 309.0, -330.0, INF, -INF, NAN], [1.0, 1000.0, 1e22, INF, 0.0, INF, 0.0, NAN]),
+    ("log2", [1.0, 8.0, 5e-324, 0.0, INF, -1.0, NAN, 2.0**-1022], [0.0, 3.0, -1074.0, -INF, INF, NAN, NAN, -1022.0]),
+    ("log10", [1.0, 1000.0, 1e22, 0.0, INF, -1.0, NAN], [0.0, 3.0, 22.0, -INF, INF, NAN, NAN]),
     ("sin", [0.0, -0.0, INF, -INF, NAN, 5e-324, -5e-324], [0.0, -0.0, NAN, NAN, NAN, 5e-324, -5e-324]),
     ("cos", [0.0, -0.0, INF, -INF, NAN, 5e-324], [1.0, 1.0, NAN, NAN, NAN, 1.0]),
     ("tan", [0.0, -0.0, INF, -INF, NAN, 5e-324], [0.0, -0.0, NAN, NAN, NAN, 5e-324]),
