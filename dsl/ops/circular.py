@@ -63,8 +63,11 @@ def cos(x: Sym) -> Sym:
 def tan(x: Sym) -> Sym:
     """The quotient of both, of which terms count that do not in sine and cosine alone."""
     a = Angle(x)
-    s, s_rest = two_parts(a.s, fma(a.rest, a.c - 1.0, a.s_rest))
-    c, c_rest = two_parts(a.c, fma(fma(a.r, a.r, -a.z), -0.5, a.c_rest))
+    square_rest, cube = fma(a.r, a.r, -a.z), a.z * a.r
+    cube_rest = fma(square_rest, a.r, fma(a.z, a.r, -cube))
+    small = fma(cube * a.z, polynomial(a.z, SIN[1:]), fma(a.rest, a.c, cube_rest * SIN[0]))
+    s, s_rest = two_parts(a.s, fma(cube, SIN[0], small))
+    c, c_rest = two_parts(a.c, fma(square_rest, -0.5, a.c_rest))
     upper, upper_rest = select(a.odd, -c, s), select(a.odd, -c_rest, s_rest)
     lower, lower_rest = select(a.odd, s, c), select(a.odd, s_rest, c_rest)
     return far_tan(x, select(x.eq(0.0), x, quotient(upper, upper_rest, lower, lower_rest)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dsl.ops.core import Sym, prim, select
-from dsl.ops.polynomials import Exponential, fma, in_double, polynomial, quotient, two_parts
+from dsl.ops.polynomials import Exponential, fma, horner, in_double, polynomial, quotient, two_parts
 
 # erf(x)/x - 1 as a function of x², for |x| ≤ 0.75
 ERF = (
@@ -48,7 +48,7 @@ def erfc(x: Sym) -> Sym:
     """From 0.75 on exp(-x²), with what rounding takes off x², times a function that varies little."""
     a = prim("abs", x)
     difference, rest = two_parts(1.0, -x)
-    small = difference + fma(-x, polynomial(x * x, ERF), rest)
+    small = difference + fma(-x, horner(x * x, ERF), rest)
     b = select(a > 28.0, 28.0, a)
     square = b * b
     e = Exponential(-square, fma(-b, b, square))

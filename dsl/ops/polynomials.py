@@ -213,13 +213,20 @@ EXP = (
 class Exponential:
     """exp(x + rest) = 2^k (1 + high + low), where |high + low| is at most √2 - 1."""
 
-    def __init__(self, x: Sym, rest: Sym | None = None) -> None:
+    def __init__(self, x: Sym, rest: Sym | None = None, fine: bool = False) -> None:
+        """`fine`: so exact that a difference of the result and 1 is, too."""
         self.t = fma(x, LOG2E, WHOLE)
         self.k = self.t - WHOLE
         high = fma(self.k, -LN2, x)  # exact
         low = self.k * -LN2_REST if rest is None else fma(self.k, -LN2_REST, rest)
         r = high + low
-        self.high, self.low = high, fma(r * r, polynomial(r, EXP), low)
+        square = r * r
+        self.high = high
+        if fine:
+            missing = fma(fma(r, r, -square), 0.5, fma(r, (high - r) + low, low))
+            self.low = fma(square, 0.5, fma(square * r, polynomial(r, EXP[1:]), missing))
+        else:
+            self.low = fma(square, polynomial(r, EXP), low)
 
     @property
     def q(self) -> Sym:
@@ -256,7 +263,7 @@ far_expm1 = far("expm1", (-math.inf, 709.0))
 @in_double
 def expm1(x: Sym) -> Sym:
     """2^k - 1 and 2^k q, added in two parts."""
-    e = Exponential(select(x < -100.0, -100.0, x))
+    e = Exponential(select(x < -100.0, -100.0, x), fine=True)
     power = prim("pow2", e.t + 1023.0)
     whole = power - 1.0
     total, rest = two_parts(whole, power * e.high)
@@ -406,24 +413,27 @@ log2, log10 = log_to_base("log2", LOG2_E), log_to_base("log10", LOG10_E)
 # ---------------------------------------------------------------- the hyperbolic tangent
 
 # (tanh(x)/x - 1) / x² as a function of x², for |x| ≤ SMALL
-SMALL = 1.0
+SMALL = 0.625
 TANH = (
-    -0.3333333333333333, 0.1333333333333309, -0.05396825396804637, 0.02186948852912909, -0.008863235404578283,
-    0.003592126679366341, -0.0014558246920964941, 0.0005899792946300052, -0.00023895705228738225,
-    9.646277743313181e-05, -3.8389607893147334e-05, 1.4606131676715378e-05, -4.987760317520347e-06,
-    1.3791814499083342e-06, -2.6330772232959337e-07, 2.5155023659382105e-08,
+    -0.3333333333333333, 0.13333333333333042, -0.05396825396789699, 0.021869488519008305, -0.008863235103240878,
+    0.0035921217511549622, -0.0014557754120478055, 0.0005896606577757043, -0.0002375906496055562,
+    9.257116129556769e-05, -3.12011014257974e-05, 6.485163482793113e-06,
 )  # fmt: skip
 LARGE = 22.0  # tanh is 1 from here on
 
 
 @in_double
 def tanh(x: Sym) -> Sym:
-    """A polynomial near zero, elsewhere 1 - 2 / (exp(2|x|) + 1); the sign is put back at the end."""
+    """A polynomial near zero, elsewhere (1 - t) / (1 + t), t = exp(-2|x|) in two parts; the sign is put back."""
     a = prim("abs", x)
     z = a * a
     small = fma(a * z, polynomial(z, TANH), a)
-    t = select(a > LARGE, LARGE, a)
-    e = Exponential(t + t)
+    b = select(a > LARGE, LARGE, a)
+    e = Exponential(-(b + b))
+    m, m_rest = two_parts(1.0, e.q)
     power = prim("pow2", e.t + 1023.0)
-    large = 1.0 - 2.0 / (fma(e.q, power, power) + 1.0)
+    t, t_rest = m * power, m_rest * power
+    above, above_rest = two_parts(1.0, -t)
+    below, below_rest = two_parts(1.0, t)
+    large = quotient(above, above_rest - t_rest, below, below_rest + t_rest)
     return prim("copysign", select(a < SMALL, small, large), x)

@@ -32,7 +32,7 @@ TABLES: dict[str, tuple[Sequence[float], Callable[[Any], Any], tuple[float, floa
     "LOG": (polynomials.LOG, of_root(lambda s: two_atanh(s) - 2 * s, 3), (0, 0.02944), lambda z: 4e-16),
     "LOG_TAIL": (polynomials.LOG_TAIL, of_root(lambda s: two_atanh(s) - 2 * s - 2 * s**3 / 3, 5), (0, 0.02944),
                  lambda z: 4e-16),
-    "TANH": (polynomials.TANH, of_root(lambda x: mp.tanh(x) - x, 3), (0, 1), lambda z: 6e-17),
+    "TANH": (polynomials.TANH, of_root(lambda x: mp.tanh(x) - x, 3), (0, 0.390625), lambda z: 6e-17),
     "SIN": (circular.SIN, of_root(lambda x: mp.sin(x) - x, 3), (0, 0.6169), lambda z: 6e-17),
     "COS": (circular.COS, of_root(lambda x: mp.cos(x) - 1 + x * x / 2, 4), (0, 0.6169), lambda z: 2e-17),
     "ERF": (errorfunction.ERF, of_root(lambda x: mp.erf(x) - x, 1), (0, 0.5625),
