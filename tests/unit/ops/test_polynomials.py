@@ -68,7 +68,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], list[float]]] = {
     "log1p": (mpmath.log1p, uniform(-1, 1) + powers(-1074, -1) + powers(-1, 1023, signs=False) + around(-0.5, -0.9999)),
     "sigmoid": (lambda x: 1 / (1 + mpmath.exp(-x)), EXPONENTS),
     "erf": (mpmath.erf, uniform(-1, 1) + uniform(-6.5, 6.5) + powers(-1074, 2) + around(0.75)),
-    "erfc": (mpmath.erfc, uniform(-1, 1) + uniform(-7, 27.2) + powers(-1074, 2) + around(0.75, 26.5) + uniform(0.68, 0.76)),
+    "erfc": (mpmath.erfc,
+             uniform(-1, 1) + uniform(-7, 27.2) + powers(-1074, 2) + around(0.75, 26.5) + uniform(0.68, 0.76)),
     "tanh": (mpmath.tanh, uniform(-1.5, 1.5) + uniform(0.6, 0.65) + uniform(-25, 25) + powers(-1074, 0)),
 }  # fmt: skip
 
