@@ -6,6 +6,7 @@ its name, and a deep program meets the limits of the stages, not Python's recurs
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -126,13 +127,13 @@ class Compiled:
     @cached_property
     def access(self) -> Access:
         """What a call does with the arrays of its caller."""
-        with deep_recursion():
+        with compiling():
             return Access.of(self.entry.program, self.program, self.entry.name)
 
     @property
     def unit(self) -> Unit:
         if self.native is None:
-            with deep_recursion(), self.timings.stage("emit"):
+            with compiling(), self.timings.stage("emit"):
                 self.native = compile_unit(self.program, self.entry.name, opt_level=self.options.opt_level)
             with self.timings.stage("llvm"):
                 self.native.link()
@@ -149,16 +150,16 @@ class Driver:
         self.session = Session(source, self.parse, self.evaluate, read=read_source)
 
     def parse_expression(self, source: Source) -> Expr:
-        with deep_recursion(), self.timings.stage("parse"):
+        with compiling(), self.timings.stage("parse"):
             return parse_expression(source)
 
     def parse(self, source: Source) -> File:
-        with deep_recursion(), self.timings.stage("parse"):
+        with compiling(), self.timings.stage("parse"):
             return parse_file(source)
 
     def lower(self, make: Callable[[], Entry]) -> Entry:
         """Run a method of the session that makes an entry."""
-        with deep_recursion(), self.timings.stage("lower"):
+        with compiling(), self.timings.stage("lower"):
             return make()
 
     def compile(self, entry: Entry, options: Options | None = None, cautious: bool = False) -> Compiled:
@@ -166,7 +167,7 @@ class Driver:
         Arguments are taken to be different memories, unless it is to be `cautious`."""
         o = options or self.options
         roots = [entry.name]
-        with deep_recursion():
+        with compiling():
             program = clone_program(entry.program)
             if not o.checks:
                 drop_domain_checks(program)
@@ -251,7 +252,7 @@ class Driver:
 
     def plan(self, entry: Entry, options: Options) -> Plan:
         """What the reverse of an entry's function keeps."""
-        with deep_recursion():
+        with compiling():
             program = clone_program(entry.program)
             bind_globals(program, entry.name)
             if options.optimize:
@@ -320,11 +321,15 @@ def adjoint(entry: Entry) -> Entry:
 
 
 @contextmanager
-def deep_recursion() -> Iterator[None]:
-    """Lets the stages recurse over deeply nested programs."""
-    before = sys.getrecursionlimit()
+def compiling() -> Iterator[None]:
+    """Lets the stages recurse over deeply nested programs. They make many objects, nearly all of which stay, so the
+    garbage collector waits: it would go through them again and again."""
+    before, collects = sys.getrecursionlimit(), gc.isenabled()
     sys.setrecursionlimit(max(before, RECURSION_LIMIT))
+    gc.disable()
     try:
         yield
     finally:
         sys.setrecursionlimit(before)
+        if collects:
+            gc.enable()

@@ -232,14 +232,14 @@ class Flow:
 
     def _reached(self, reach: Reach) -> Reach:
         """The same with what can be loaded from it."""
-        found = Reach(set(), reach.outer)
+        found = Reach(set(reach.sites), reach.outer)
         work = [*reach.sites]
         while work:
-            site = work.pop()
-            if site not in found.sites:
-                found.sites.add(site)
-                found.outer |= self._holds(site).outer
-                work += self._holds(site).sites
+            held = self._holds(work.pop())
+            found.outer |= held.outer
+            more = held.sites - found.sites
+            found.sites |= more
+            work += more
         return found
 
     def targets(self, step: Step) -> list[list[Value]]:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dsl.diagnostics import DslError, Source
-from dsl.driver import RECURSION_LIMIT, Compiled, Driver, Options, Timings, deep_recursion, is_small
+from dsl.driver import RECURSION_LIMIT, Compiled, Driver, Options, Timings, compiling, is_small
 from dsl.ir.text import parse_program, print_program
 from dsl.lower.session import Entry
 from dsl.types import FLOAT64
@@ -139,7 +139,7 @@ def test_inner_stages_are_not_counted_twice() -> None:
 
 def test_the_recursion_limit_comes_back_after_an_error() -> None:
     before = sys.getrecursionlimit()
-    with pytest.raises(KeyError), deep_recursion():
+    with pytest.raises(KeyError), compiling():
         assert sys.getrecursionlimit() >= RECURSION_LIMIT
         raise KeyError
     assert sys.getrecursionlimit() == before
