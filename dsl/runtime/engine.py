@@ -14,10 +14,10 @@ from dsl.backend.emit import EmittedUnit, emit
 from dsl.backend.listing import assembly_of, function_of
 from dsl.ir.core import Program
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
-from dsl.runtime.support import imports
+from dsl.runtime.support import LEVEL, imports, missing
 
-LEVEL = 2                # of LLVM: 3 takes longer, and the code is hardly faster
-AT_ONCE = 1_000          # ops: what is larger is compiled at level 0 first, which takes a tenth of the time
+AT_ONCE = 400            # ops: what is larger is compiled at level 0 first, which takes a tenth of the time; with the
+                         # lines of support code that it would be the first to need
 WORTH_AN_OP = 50e-6      # seconds: what optimising takes; code that has run for as long is worth it
 MOST_OPTIMISED = 20_000  # ops: what is larger stays at level 0, since LLVM takes time quadratic in its size
 
@@ -35,14 +35,15 @@ class Unit:
         self.emitted = emitted
         wanted = LEVEL if opt_level is None else opt_level
         self.opt_level = wanted if emitted.size <= MOST_OPTIMISED else 0
-        self.provisional = opt_level is None and self.opt_level > 0 and emitted.size > AT_ONCE
+        self.size = emitted.size + missing(emitted.support)  # of what optimising it goes through
+        self.provisional = opt_level is None and self.opt_level > 0 and self.size > AT_ONCE
         self.spent = 0.0  # seconds in provisional code
         self.boundary: Boundary | None = None  # there is one when it has been linked
 
     @property
     def outgrown(self) -> bool:
         """Whether the code is provisional, and has run for as long as it takes to make it faster."""
-        return self.provisional and self.spent > WORTH_AN_OP * self.emitted.size
+        return self.provisional and self.spent > WORTH_AN_OP * self.size
 
     def optimise(self) -> None:
         """Replace provisional code. What runs in it goes on, and the bits are the same."""
@@ -66,13 +67,17 @@ class Unit:
     def link(self) -> None:
         """Compile and link, if that has not been done."""
         if self.boundary is None:
-            self._link(0 if self.provisional else self.opt_level)
+            if self.provisional:
+                self._link(0, 0)
+            else:
+                self._link(self.opt_level)
 
-    def _link(self, level: int) -> None:
+    def _link(self, level: int, support: int = LEVEL) -> None:
         from dsl.runtime.llvm import Library, object_code
 
         code = object_code(self.emitted.text, level)
-        self.boundary = boundary(self.emitted, Library(code, exports(self.emitted), imports(self.emitted.support)))
+        library = Library(code, exports(self.emitted), imports(self.emitted.support, support))
+        self.boundary = boundary(self.emitted, library)
 
     @property
     def llvm_raw(self) -> str:

@@ -39,4 +39,4 @@ def release_memory() -> None:
     if held():
         from dsl.runtime.support import functions
 
-        ctypes.CFUNCTYPE(None)(functions(core())["dfl.trim"])()
+        ctypes.CFUNCTYPE(None)(functions(core(), 0)["dfl.trim"])()

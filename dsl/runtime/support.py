@@ -9,25 +9,30 @@ from dsl.backend.support import Piece
 from dsl.runtime import pool
 from dsl.runtime.blas import addresses
 
-LEVEL = 2  # of LLVM, whatever that of the units is
+LEVEL = 2  # of LLVM: 3 takes longer, and the code is hardly faster. 0 for code that is provisional
 _lock = threading.RLock()
-_compiled: dict[Piece, dict[str, int]] = {}
+_compiled: dict[tuple[Piece, int], dict[str, int]] = {}
 
 
-def functions(piece: Piece) -> dict[str, int]:
+def functions(piece: Piece, level: int = LEVEL) -> dict[str, int]:
     """The address of each function of a piece."""
     with _lock:
-        if piece not in _compiled:
+        if (piece, level) not in _compiled:
             from dsl.runtime.llvm import Library, object_code
 
             names = piece.exports
-            wanted = imports(piece.needs) | addresses(piece.blas) | pool.symbols()
-            library = Library(object_code(piece.text, LEVEL), names, wanted)
-            _compiled[piece] = {name: library[name] for name in names}
+            wanted = imports(piece.needs, level) | addresses(piece.blas) | pool.symbols()
+            library = Library(object_code(piece.text, level), names, wanted)
+            _compiled[piece, level] = {name: library[name] for name in names}
             library.keep()
-        return _compiled[piece]
+        return _compiled[piece, level]
 
 
-def imports(pieces: Iterable[Piece]) -> dict[str, int]:
+def imports(pieces: Iterable[Piece], level: int = LEVEL) -> dict[str, int]:
     """All functions of these pieces."""
-    return {name: address for piece in pieces for name, address in functions(piece).items()}
+    return {name: address for piece in pieces for name, address in functions(piece, level).items()}
+
+
+def missing(pieces: Iterable[Piece]) -> int:
+    """How many lines of these pieces have not been optimised yet."""
+    return sum(piece.source.count("\n") for piece in pieces if (piece, LEVEL) not in _compiled)

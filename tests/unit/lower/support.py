@@ -7,7 +7,7 @@ from typing import Any
 
 from dsl.ad import expand
 from dsl.diagnostics import DslError, Source
-from dsl.driver import deep_recursion
+from dsl.driver import compiling
 from dsl.interp import run
 from dsl.ir.core import Function, Program, clone_function
 from dsl.ir.verifier import verify
@@ -22,7 +22,7 @@ class Lowered:
     def __init__(self, text: str, print_expressions: bool = False) -> None:
         self.out: list[str] = []
         self.session = Session(Source("test", text), parse_file, self.evaluate)
-        with deep_recursion():
+        with compiling():
             self.session.load(print_expressions)
 
     def evaluate(self, entry: Entry) -> list[Any]:
@@ -37,7 +37,7 @@ class Lowered:
 
     def value(self, expression: str) -> Any:
         """The leaves of an expression's value; a single one by itself."""
-        with deep_recursion():
+        with compiling():
             leaves = self.evaluate(self.entry(expression))
         return leaves[0] if len(leaves) == 1 else tuple(leaves)
 

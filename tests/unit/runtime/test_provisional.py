@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import dsl
+from dsl.backend.support import Piece, areas, core
 from dsl.runtime import engine, llvm
+from dsl.runtime.support import functions, missing
 
 LOOPS = "\n".join(f"  for i in 1:{k + 3}\n    t = y * 0.9 + x\n    y = t / (1.0 + t * t)\n  end" for k in range(150))
 SCALAR = f"function f(x)\n  y = x\n{LOOPS}\n  y\nend\n"
@@ -18,7 +20,8 @@ def levels(monkeypatch):
     """The levels at which units are compiled from now on."""
     found = []
     compile = llvm.object_code
-    dsl.loads(ARRAY).f(np.ones(2))  # support code is compiled
+    for piece in (core(), areas()):
+        functions(piece, 0), functions(piece)
     monkeypatch.setattr(llvm, "object_code", lambda text, level: found.append(level) or compile(text, level))
     return found
 
@@ -52,6 +55,11 @@ def test_small_code_and_a_level_that_is_asked_for_are_compiled_at_once(levels):
     dsl.loads(SCALAR, opt_level=3).f(0.5)
     dsl.loads(SCALAR, opt_level=0).f(0.5)
     assert levels == [engine.LEVEL, 3, 0]
+
+
+def test_support_code_that_is_missing_counts(levels):
+    assert missing([core(), areas()]) == 0
+    assert missing([Piece("other", "\n" * 7)]) == 7
 
 
 def test_errors_and_values_that_are_kept_survive_the_change(monkeypatch):
