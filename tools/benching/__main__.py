@@ -5,6 +5,7 @@
     tools/bench --json out.json --compare earlier.json
     tools/bench --why k-heat          what our gradient keeps, and what its machine code is made of
     tools/bench --growth              the time of compiling gradients of ever longer functions
+    tools/bench --stages              where the time of compiling gradients goes, by program
 
 Each peer of a row runs in a process of its own on one core with one thread, all with the same arguments; their numbers
 are compared. Times are of: the value; what is wanted (mostly the gradient) alone; both together. Those of ours and of
@@ -20,7 +21,7 @@ import json
 import sys
 from pathlib import Path
 
-from benching import report
+from benching import growth, report, stages
 from benching.harness import Row
 from benching.measure import Found, measure
 from benching.rows import ROWS
@@ -44,6 +45,7 @@ def main() -> int:
     parser.add_argument("--compare", type=Path, help="an earlier JSON: how times have changed")
     parser.add_argument("--why", action="store_true", help="look at our code instead of measuring")
     parser.add_argument("--growth", action="store_true", help="measure how the time of compiling grows instead")
+    parser.add_argument("--stages", action="store_true", help="measure the stages of compiling instead")
     parser.add_argument("--list", action="store_true", help="only say what there is")
     args = parser.parse_args()
     rows = chosen(args.rows)
@@ -53,9 +55,8 @@ def main() -> int:
         for row in ROWS.values() if not args.rows else rows:
             print(f"{row.name:22}{row.title}  ({', '.join([*row.kernels, *row.peers])})")
         return 0
-    if args.growth:
-        from benching.growth import table
-
+    if args.growth or args.stages:
+        table = growth.table if args.growth else stages.table
         for line in table():
             print(line, flush=True)
         return 0
