@@ -1,8 +1,8 @@
 """Solving, determinants, factorisations and functions of matrices: where the program asks for one.
 
 The algorithms and their derivative rules are functions of the library (`stdlib/lu.dfl` and others). Here elements
-become Float64, shapes are checked, and what the algorithm found wrong (a zero pivot, a minor that is not positive) is raised
-with the place in the program.
+become Float64, shapes are checked, and what the algorithm found wrong (a zero pivot, a minor that is not positive) is
+raised with the place in the program.
 """
 
 from __future__ import annotations
