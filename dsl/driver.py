@@ -177,7 +177,7 @@ class Driver:
             apart = () if cautious else tuple(sorted(flat_parameters(root)))
             if len(apart) > 1:
                 root.attrs["apart"] = True
-            root.attrs["present"] = present_arrays(entry.arg_types)
+            root.attrs["present"], root.attrs["sizes"] = present_arrays(entry.arg_types)
             if o.optimize:
                 with self.timings.stage("passes"):
                     optimise(program, roots, "before-ad", verify=o.verify)
@@ -186,7 +186,7 @@ class Driver:
             if o.optimize:
                 with self.timings.stage("passes"):
                     optimise(program, roots, "after-ad", verify=o.verify)
-            del root.attrs["present"]
+            del root.attrs["present"], root.attrs["sizes"]
             if o.verify:
                 verify(program)
         return Compiled(entry, o, program, globals_, self.timings, apart)
@@ -265,14 +265,20 @@ def clone_program(program: Program) -> Program:
     return Program({name: clone_function(fn, name) for name, fn in program.functions.items()})
 
 
-def present_arrays(types: Sequence[LangType]) -> tuple[int, ...]:
-    """Which leaves of arguments of these types are memories of arrays that are there: none that may be `nothing`."""
-    found, place = [], 0
+def present_arrays(types: Sequence[LangType]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Which leaves of arguments of these types are memories of arrays that are there (none that may be `nothing`), and
+    which are their sizes (never negative)."""
+    memories: list[int] = []
+    sizes: list[int] = []
+    place = 0
     for t in types:
         if isinstance(t, VectorType | ArrayType):
-            found.append(place)
+            memories.append(place)
+        if isinstance(t, ArrayType):
+            first = place + (2 if t.layout == "S" else 1)
+            sizes += range(first, first + t.rank)
         place += len(leaves(t))
-    return tuple(found)
+    return tuple(memories), tuple(sizes)
 
 
 def drop_domain_checks(program: Program) -> None:

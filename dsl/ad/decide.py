@@ -5,25 +5,29 @@
     reload      read again from memory that still holds the same (`settled`), loaded from there or stored there
     save        kept in the record of the construct that defines it
 
-A value is made again where what that takes is kept further out than the value itself would be (fewer times), or is kept
-anyway. `SAVE_ALL` saves instead whatever is not a constant, a counter or in scope.
+Which of the last three is chosen for all values together, so that what is kept and what is done again cost least by
+the weights of `costs`, each times the runs of the loops around: a minimum cut. Each value is two nodes, its making and
+its being at hand. Behind the cut is what the reverse sweep has. What is needed is at hand; what is made there needs
+what it is made from at hand; the edge between a value's two nodes is cut where it is saved, the edge from the source to
+its making is where it is made again. `DFL_PLAN=save` saves instead whatever is not a constant, a counter or in scope.
 
 What is made again depends only on what is defined earlier, so there is no circle; each such value is made once in a
-region of the reverse sweep, and one that would take more than `LIMIT` operations is saved.
+region of the reverse sweep.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from dsl.ad.costs import AGAIN, LOAD, MOST_RUNS, OPERATION, SAVED_BYTE, SAVED_VALUE, UNKNOWN_TRIPS
+from dsl.ad.mincut import INFINITE, Network
 from dsl.ir.core import Op, Value
-from dsl.ops import PRIMITIVES
+from dsl.ops import PRIMITIVES, known
 
 if TYPE_CHECKING:
-    from dsl.ad.plan import Key, Plan
+    from dsl.ad.plan import Construct, Key, Plan
 
 
 class How(Enum):
@@ -34,16 +38,6 @@ class How(Enum):
 
 
 KEPT = frozenset({How.IN_SCOPE, How.SAVE})
-LIMIT = 16  # operations to make one value again
-
-# Operations that take about as long as reading a saved value does.
-_CHEAP = """
-    add sub mul neg abs sign min max clamp fma muladd div select copysign flipsign relu
-    eq ne lt le gt ge and or not xor
-    iand ior ixor inot shl shr ushr idiv irem ifld imod
-    tof64 tof32 toi64 booltof64 booltoi64 floor ceil trunc round
-"""
-CHEAP = frozenset(_CHEAP.split())
 
 
 def save_all() -> bool:
@@ -52,14 +46,21 @@ def save_all() -> bool:
 
 
 class Decisions:
-    """`how[key]` for each key that is asked for with `need`, and all that these are made from."""
+    """`how[key]` for each key that is asked for with `need` before `settle`, and all that these are made from."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.how: dict[Key, How] = {}
-        self._levels: dict[Key, int] = {}
+        self._needed: dict[Key, None] = {}
         self._sources: dict[Key, list[Key] | None] = {}
+        self._runs: dict[Construct, int] = {}
         self._all = save_all()
+
+    def need(self, key: Key) -> None:
+        self._needed[key] = None
+
+    def kept(self) -> list[Key]:
+        return [key for key, how in self.how.items() if how in KEPT]
 
     # ------------------------------------------------------------ what a value can be made from
     def sources(self, key: Key) -> list[Key] | None:
@@ -76,6 +77,11 @@ class Decisions:
         if what in self.plan.counter:
             loop = self.plan.counter[what]
             return [("primal", loop.args[0]), ("primal", loop.args[2])] if kind == "primal" else None
+        if what in self.plan.induction and not self._all:
+            around = self.plan.owner[what]
+            assert around.op is not None
+            first = around.op.args[2 + around.region.params.index(what)]
+            return [("primal", first), ("primal", self.plan.induction[what].args[1])]
         op = what.owner
         if not isinstance(op, Op):
             return None
@@ -85,11 +91,12 @@ class Decisions:
             return [("primal", op.args[0])]
         if self._all:
             return None
-        if op.name == "load" and self.plan.settled.contents(op, op.args[0]):
-            return [(kind, op.args[0]), ("primal", op.args[1])]
-        if kind == "primal" and op.name == "len" and self.plan.settled.length(op, op.args[0]):
-            return [("primal", op.args[0])]
-        if kind == "primal" and op.name in CHEAP:
+        if op.name == "load":
+            settled = self.plan.settled.contents(op, op.args[0])
+            return [(kind, op.args[0]), ("primal", op.args[1])] if settled else None
+        if kind == "shadow" or (op.name == "len" and not self.plan.settled.length(op, op.args[0])):
+            return None
+        if op.name in AGAIN:
             return [("primal", a) for a in op.args]
         store = self.stored(key)
         return None if store is None else [("primal", a) for a in store.args[:2]]
@@ -98,7 +105,7 @@ class Decisions:
         """The store that has put a value where it can be read again: of values that are dear to make."""
         kind, v = key
         op = v.owner if kind == "primal" and isinstance(v, Value) else None
-        if not isinstance(op, Op) or op.name not in PRIMITIVES or op.name in CHEAP:
+        if not isinstance(op, Op) or op.name not in PRIMITIVES or op.name in AGAIN:
             return None
         store = self.plan.settled.stored(v)
         c = self.plan.owner[op]
@@ -108,88 +115,101 @@ class Decisions:
         """Constants: made where they are used."""
         return self.sources(key) == []
 
-    # ------------------------------------------------------------ decisions
-    def level(self, key: Key) -> int:
-        """How many loops are around what must be kept to have a value, at best; -1: nothing needs to be."""
-        if key not in self._levels:
-            own = self.own_level(key)
-            sources = None if own == 0 and self._in_scope(key) else self.sources(key)
-            if sources is not None and self._is_cheap(key):
-                own = min(own, max(map(self.level, sources), default=-1))
-            self._levels[key] = own
-        return self._levels[key]
+    # ------------------------------------------------------------ costs
+    def _again(self, key: Key) -> int:
+        """The cost of making a value again from what it is made from."""
+        if self.sources(key) is None:
+            return INFINITE
+        what = key[1]
+        op = what.owner if isinstance(what, Value) else None
+        if self.stored(key) is not None:
+            cost = LOAD
+        else:  # what is no result of an op is a counter or trip count
+            cost = AGAIN.get(op.name, OPERATION) if isinstance(op, Op) else OPERATION
+        return cost * self._runs_of(self.plan.key_owner(key))
 
-    def own_level(self, key: Key) -> int:
-        return self.plan.depth(self.plan.key_owner(key))
+    def _saved(self, key: Key) -> int:
+        """The cost of keeping a value."""
+        if key[0] == "shadow" and key[1] in self.plan.local:
+            return INFINITE  # nobody makes it in the forward sweep
+        return (SAVED_VALUE + SAVED_BYTE * self.plan.key_bytes(key)) * self._runs_of(self.plan.key_owner(key))
+
+    def _runs_of(self, c: Construct) -> int:
+        """How often a construct runs, as far as that is known."""
+        if c not in self._runs:
+            around = 1 if c.parent is None else self._runs_of(c.parent)
+            self._runs[c] = min(MOST_RUNS, around * _trips(c.op))
+        return self._runs[c]
+
+    # ------------------------------------------------------------ decisions
+    def settle(self) -> None:
+        """Decide about all values that are needed."""
+        network = Network()
+        source, sink = network.node(), network.node()
+        nodes = self._build(network, source, sink)
+        behind = network.sink_side(source, sink) if nodes else set()
+        for key in self._needed:
+            self._note(key, nodes, behind)
+
+    def _build(self, network: Network, source: int, sink: int) -> dict[Key, int]:
+        """The network of what is needed and all that may be made for it: the number of each value's first node."""
+        nodes: dict[Key, int] = {}
+        work: list[Key] = []
+
+        def at_hand(key: Key) -> int | None:
+            """The node that says that a value is at hand; None where it always is."""
+            if self._in_scope(key) or self.is_free(key):
+                return None
+            if key not in nodes:
+                nodes[key] = network.node()
+                network.node()
+                work.append(key)
+            return nodes[key] + 1
+
+        for key in self._needed:
+            if (node := at_hand(key)) is not None:
+                network.edge(node, sink, INFINITE)
+        while work:
+            key = work.pop()
+            making = nodes[key]
+            network.edge(source, making, self._again(key))
+            network.edge(making, making + 1, self._saved(key))
+            for s in self.sources(key) or ():
+                if (node := at_hand(s)) is not None:
+                    network.edge(node, making, INFINITE)
+        return nodes
 
     def _in_scope(self, key: Key) -> bool:
-        return self.plan.activity.pattern.in_place and self.own_level(key) == 0 and not self.is_free(key)
+        own = self.plan.key_owner(key)
+        return self.plan.activity.pattern.in_place and own is self.plan.root and not self.is_free(key)
 
-    def _is_cheap(self, key: Key) -> bool:
-        """Whether few operations make a value again. What is defined further out counts as at hand."""
-        own, seen, work = self.own_level(key), {key}, [key]
-        while work and len(seen) <= LIMIT:
-            for s in self.sources(work.pop()) or ():
-                if s not in seen and self.own_level(s) == own and self.sources(s):
-                    seen.add(s)
-                    work.append(s)
-        return len(seen) <= LIMIT
-
-    def need(self, key: Key) -> None:
-        """Decide about a value and all that it is made from."""
+    def _note(self, key: Key, nodes: dict[Key, int], behind: set[int]) -> None:
+        """Write down how a value is had, and what it is made from."""
         work = [key]
         while work:
             key = work.pop()
             if key in self.how:
                 continue
-            sources = self.sources(key)
             if self._in_scope(key):
                 self.how[key] = How.IN_SCOPE
-            elif sources is not None and (not sources or self._is_better_made(key)):
-                self.how[key] = self._again(key)
-                work += sources
+            elif self.is_free(key) or nodes[key] in behind:
+                op = key[1].owner if isinstance(key[1], Value) else None
+                loaded = (isinstance(op, Op) and op.name == "load") or self.stored(key) is not None
+                self.how[key] = How.RELOAD if loaded else How.RECOMPUTE
+                work += self.sources(key) or ()
             else:
                 self.how[key] = How.SAVE
 
-    def _is_better_made(self, key: Key) -> bool:
-        local = key[0] == "shadow" and key[1] in self.plan.local
-        return local or self.level(key) < self.own_level(key)
 
-    def settle(self, in_order: Iterable[Key]) -> None:
-        """Of what is saved, drop what can be made from the rest. `in_order`: the latest last."""
-        for key in reversed(list(in_order)):
-            sources = self.sources(key)
-            if self.how.get(key) is How.SAVE and sources is not None and self._is_cheap(key):
-                own = self.own_level(key)
-                made: dict[Key, None] = {}
-                if all(self._derivable(s, own, made) for s in sources):
-                    self.how[key] = self._again(key)
-                    for k in made:
-                        if self.own_level(k) < own:
-                            self.need(k)
-                        else:
-                            self.how[k] = self._again(k)
-
-    def _derivable(self, key: Key, own: int, made: dict[Key, None]) -> bool:
-        """Whether a value is at hand, or is kept further out, or can be made from such; notes what is new."""
-        if key in self.how or key in made:
-            return True
-        sources = self.sources(key)
-        if self.own_level(key) == own and not (
-            sources is not None and all(self._derivable(s, own, made) for s in sources)
-        ):
-            return False
-        made[key] = None
-        return True
-
-    def _again(self, key: Key) -> How:
-        what = key[1]
-        op = what.owner if isinstance(what, Value) else None
-        loaded = isinstance(op, Op) and op.name == "load"
-        return How.RELOAD if loaded or self.stored(key) is not None else How.RECOMPUTE
-
-    def kept(self) -> list[Key]:
-        return [key for key, how in self.how.items() if how in KEPT]
+def _trips(loop: Op | None) -> int:
+    """How often a loop goes round."""
+    if loop is None:
+        return 1
+    if loop.name == "for":
+        low, high, step = map(known, loop.args[:3])
+        if low is not None and high is not None and step:
+            return max(1, (int(high) - int(low)) // int(step) + 1)
+    return UNKNOWN_TRIPS
 
 
-__all__ = ["CHEAP", "KEPT", "LIMIT", "Decisions", "How", "save_all"]
+

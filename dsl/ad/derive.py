@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dsl.ad.activity import Activity, Pattern, has_tangent
+from dsl.ad.decide import save_all
 from dsl.ad.forward import Forward, returned_duals
+from dsl.ad.fuse import fuse_nests
 from dsl.ad.keep import Saver
 from dsl.ad.linear import is_linear
 from dsl.ad.plan import Construct, Key, Plan
@@ -75,8 +77,8 @@ class Pair:
         return found
 
     def constructs(self) -> list[Construct]:
-        """The constructs that need a tape."""
-        return [c for p in self.reach() for c in p.plan.constructs if c.fields]
+        """The constructs that share a tape with all their runs."""
+        return [c for p in self.reach() for c in p.plan.constructs if c.fields and c not in p.plan.nests]
 
     def inner_constructs(self) -> list[Construct]:
         """The same, without the body of this function."""
@@ -543,7 +545,22 @@ class Deriver:
                 self.shadows.add_to(s, seeds[k], b)
         backward = Backward(plan, self, b, record, tapes, seeds)
         backward.run()
+        if not save_all():
+            fuse_nests(b.region, sweep.loops, saver, backward)
         return results, backward
+
+    def note_fused(self, fn: Function, pattern: Pattern) -> None:
+        """Tell a function's plan which loops are fused in its gradient: that is only known when it has been made."""
+        wrt = sorted(pattern.params)
+        outputs = seeded(fn.results)
+        types = [dual_type(fn.params[i].type) for i in wrt] + [dual_type(fn.results[k]) for k in outputs]
+        trial = self.new_function("trial", [*(p.type for p in fn.params), *types], (), fn)
+        given = iter(trial.params[len(fn.params) :])
+        duals = {i: next(given) for i in wrt}
+        shadows = {i: d for i, d in duals.items() if is_ref(d.type)}
+        seeds = dict(zip(outputs, given, strict=True))
+        self.gradient_body(fn, pattern, trial.params, shadows, seeds, Builder(trial.body))
+        del self.program.functions[trial.name]
 
     def _run_forward(
         self, pair: Pair, sweep: Forward, saver: Saver, b: Builder

@@ -48,7 +48,9 @@ def reverse_plan(program: Program, name: str, wrt: Sequence[int]) -> Plan:
     """The plan of the reverse of a function with respect to leaf parameters. The program must be expanded already."""
     deriver = Deriver(program)
     fn = program.functions[name]
-    pair = deriver.pair(fn, root_pattern(fn, deriver.influence, frozenset(wrt)))
+    pattern = root_pattern(fn, deriver.influence, frozenset(wrt))
+    pair = deriver.pair(fn, pattern)
+    deriver.note_fused(fn, pattern)
     pair.plan.callees = [callee.plan for callee in pair.reach()[1:]]
     return pair.plan
 

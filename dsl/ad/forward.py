@@ -76,6 +76,7 @@ class Forward:
         self.duals: dict[Value, Value] = {}
         self.conditional: set[Value] = set()  # tangents that are zero because of the path taken
         self.root_return: Return | None = None
+        self.loops: dict[Op, Op] = {}  # to each `for` its copy
         self._carried_doubts: dict[Op, set[int]] = {}  # carried tangents of a loop that are conditional
         self._handed: dict[Op, tuple[set[int], set[int]]] = {}  # … of the breaks and nexts met in a loop's body
 
@@ -250,8 +251,8 @@ class Forward:
         types = self._types(carried)
         new, _, doubtful = self._body(op, [I64, *types], 1, carried, op.args[3:], stack)
         bounds = [self.values[a] for a in op.args[:3]]
-        results = b.op("for", [*bounds, *inits], types, [new]).results
-        self._receive(op.results, results, doubtful, b, carried)
+        self.loops[op] = b.op("for", [*bounds, *inits], types, [new])
+        self._receive(op.results, self.loops[op].results, doubtful, b, carried)
         if self.keeper is not None:
             self.keeper.after_loop(op, b)
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from dsl.ad.plan import Construct, Key, Plan
 from dsl.ir.core import Op, Value
-from dsl.ops import Builder
-from dsl.types import I64
+from dsl.ops import Builder, known
+from dsl.types import F64, I64
+
+TOO_MANY = 1 << 60  # records of a tape: there is no memory for so many
 
 
 def trip_count(bounds: Sequence[Value], b: Builder) -> Value:
@@ -15,6 +17,14 @@ def trip_count(bounds: Sequence[Value], b: Builder) -> Value:
     lo, hi, step = bounds
     n = b.prim("add", b.prim("ifld", b.prim("sub", hi, lo), step), b.i64(1))
     return b.prim("select", b.prim("lt", n, b.i64(0)), b.i64(0), n)
+
+
+def place_in_nest(numbers: Sequence[Value], trips: Sequence[Value], b: Builder) -> Value:
+    """The place of the record of these iterations (their numbers), of loops with these trip counts, outermost first."""
+    place = numbers[0]
+    for number, n in zip(numbers[1:], trips[1:], strict=True):
+        place = b.prim("add", b.prim("mul", place, n), number)
+    return place
 
 
 class Saver:
@@ -56,6 +66,9 @@ class Saver:
     # ------------------------------------------------------------ loops
     def before_loop(self, op: Op, b: Builder) -> None:
         construct = self.plan.loop[op]
+        for c in self.plan.constructs:
+            if ("tape", c.op) in self.plan.keys and self.plan.nests[c][0] is construct:
+                self.define(("tape", c.op), b.op("new", (self._size(c, b),), (c.record,)).result)
         if ("start", op) in self.plan.keys:
             self.define(("start", op), b.op("len", (self.tapes[construct],), (I64,)).result)
         if ("trips", op) in self.plan.keys:
@@ -87,6 +100,31 @@ class Saver:
             extras.append(b.prim("add", self._counts[loop], b.i64(1)))
         return extras
 
+    # ------------------------------------------------------------ tapes of exact size
+    def _bounds(self, c: Construct, b: Builder) -> list[Value]:
+        """Low, high and step of a loop of a nest, where the nest begins or inside it."""
+        assert c.op is not None
+        return [b.i64(int(n)) if (n := known(v)) is not None else self.copies[v] for v in c.op.args[:3]]
+
+    def _size(self, c: Construct, b: Builder) -> Value:
+        """How often a loop's body runs in all: a product, or more than there is memory for."""
+        size, *more = (trip_count(self._bounds(loop, b), b) for loop in self.plan.nests[c])
+        for trips in more:
+            exact = b.prim("mul", size, trips)
+            about = b.prim("mul", b.prim("tof64", size), b.prim("tof64", trips))
+            size = b.prim("select", b.prim("lt", about, b.const(float(TOO_MANY), F64)), exact, b.i64(TOO_MANY))
+        return size
+
+    def _place(self, c: Construct, b: Builder) -> Value:
+        """The number of this iteration among all of a nest."""
+        numbers, trips = [], []
+        for loop in self.plan.nests[c]:
+            low, high, step = self._bounds(loop, b)
+            counter = self.copies[loop.region.params[0]]
+            numbers.append(b.prim("ifld", b.prim("sub", counter, low), step))
+            trips.append(trip_count([low, high, step], b))
+        return place_in_nest(numbers, trips, b)
+
     # ------------------------------------------------------------ records
     def leave(self, exit: Op, b: Builder) -> None:
         """Push the records of the loops of which this ends an iteration, innermost first. A loop that is left for
@@ -96,13 +134,19 @@ class Saver:
             if c.op is None:
                 self.have[c].update(told)  # the root's record is made by whoever handles the return
                 return
-            if c.fields:
-                b.op("push", (self.tapes[c], *self.record(c, exit, b, told)))
+            if c in self.plan.nests and c.fields:
+                b.op("store", (self.tape(c), self._place(c, b), *self.record(c, exit, b, told)), first=0)
+            elif c.fields:
+                b.op("push", (self.tape(c), *self.record(c, exit, b, told)))
             told = {}
             if ("end", c.op) in self.plan.keys:
                 told["end", c.op] = b.op("len", (self.tapes[c],), (I64,)).result
             if ("count", c.op) in self.plan.keys:
                 told["count", c.op] = b.prim("add", self._counts[c.op], b.i64(1))
+
+    def tape(self, c: Construct) -> Value:
+        """Where a loop's records go."""
+        return self.have[self.plan.root]["tape", c.op] if c in self.plan.nests else self.tapes[c]
 
     def record(self, c: Construct, exit: Op, b: Builder, told: Mapping[Key, Value] | None = None) -> list[Value]:
         """The fields of a construct's record at one of its exits; what the iteration did not reach is zero."""

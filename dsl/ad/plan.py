@@ -37,12 +37,13 @@ from dsl.ad.kernels import (
 from dsl.ad.rules import active_operands, needed
 from dsl.ad.settled import Settled
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
-from dsl.ops import PRIMITIVES
+from dsl.ops import PRIMITIVES, known
 from dsl.types import I64, LeafType, Mem, is_ref, tangent
 
 # What can be kept, as (kind, of what):
 #   ("primal", v)    a value                        ("shadow", v)   the shadow of a reference
 #   ("start", loop)  its tape's length before       ("end", loop)   and after it
+#   ("tape", for)  a tape of its own, of exact size (`Plan.nest`)
 #   ("count", loop)  iterations begun               ("trips", for)  iterations
 #   ("code", loop)   the break that ended it        ("itercode", construct)  the exit of one iteration
 #   ("index", op)    place of a push or pop         ("record", call)  place of the callee's record
@@ -109,15 +110,18 @@ class Plan:
         self.owner: dict[Value | Op, Construct] = {}
         self.loop: dict[Op, Construct] = {}
         self.counter: dict[Value, Op] = {}  # parameter of a `for` → the op
+        self.induction: dict[Value, Op] = {}  # carried integer of a `for` → the `add` or `sub` that makes the next one
         for p in fn.params:
             self.owner[p] = self.root
         self._map(fn.body, [self.root])
         self.keys: set[Key] = set()
+        self.fused: set[Construct] = set()  # loops whose reverse is done in the same iterations (`fuse`)
+        self.nests = self._find_nests() if activity.pattern.in_place else {}
         self.local = frozenset() if save_all() else self._find_local()
         self.decisions = Decisions(self)
         for op in activity.live:
             self._needs_of(op)
-        self.decisions.settle(sorted(self.decisions.kept(), key=self._order))
+        self.decisions.settle()
         self.keys |= set(self.decisions.kept())
         for construct in reversed(self.constructs):
             self._finish(construct)
@@ -151,6 +155,17 @@ class Plan:
         if op.name == "for":
             self.counter[op.regions[0].params[0]] = op
         self._map(op.regions[0], [*stack, construct])
+        if op.name == "for" and len(construct.nexts) == 1:
+            self._find_inductions(construct)
+
+    def _find_inductions(self, c: Construct) -> None:
+        """Carried integers to which each iteration adds the same number."""
+        for p, last in zip(c.region.params[1:], c.nexts[0].args, strict=True):
+            op = last.owner
+            if isinstance(op, Op) and op.name in ("add", "sub") and p.type == I64 and op.args[0] is p:
+                step = op.args[1]
+                if known(step) is not None or not self.encloses(c, self.owner[step]):
+                    self.induction[p] = op
 
     def _note_exit(self, op: Op, stack: list[Construct]) -> None:
         match op.name:
@@ -165,6 +180,24 @@ class Plan:
         for distance, c in enumerate(reversed(ended)):
             c.exits.append(op)
             c.depth_of[op] = distance
+
+    def _find_nests(self) -> dict[Construct, list[Construct]]:
+        """The nests of counted loops that run once, of which all trip counts are known where the outermost begins: to
+        each loop, those from the outermost to it. Its records have places by their numbers in a tape of exact size, so
+        that independent iterations stay independent."""
+        nests: dict[Construct, list[Construct]] = {}
+        for c in self.constructs[1:]:
+            assert c.op is not None and c.parent is not None
+            outer = nests.get(c.parent, [])
+            if c.op.name == "for" and (c.parent is self.root or (outer and self._is_inner(c.op, c.parent))):
+                nests[c] = [*outer, c]
+        return nests
+
+    def _is_inner(self, op: Op, around: Construct) -> bool:
+        """Whether a loop is run in each iteration, the same number of times."""
+        return op in around.region.ops and all(
+            known(v) is not None or self.owner[v] is self.root for v in op.args[:3]
+        )
 
     def exits_through(self, exit: Op) -> list[Construct]:
         """The constructs of which an exit ends an iteration, innermost first (from the one it stands in)."""
@@ -312,7 +345,7 @@ class Plan:
         if c.per_iteration_code:
             c.fields["itercode", c] = I64
         if c.fields:
-            self.keys.add(("start", c.op))
+            self.keys.add(("tape" if c in self.nests else "start", c.op))
         if c.op.name == "loop":
             self.keys.add(("end" if c.fields else "count", c.op))
             if len(c.breaks) > 1 and not c.per_iteration_code:
@@ -341,6 +374,8 @@ class Plan:
         if kind == "itercode":
             assert isinstance(what, Construct)
             return what
+        if kind == "tape":
+            return self.root
         return self.owner[what[0] if isinstance(what, tuple) else what]
 
     def key_type(self, key: Key) -> LeafType:
@@ -359,7 +394,10 @@ class Plan:
         if kind == "contents":
             op, k = what
             return contents_type(op.args[k])
-        return I64
+        return self.loop[what].record if kind == "tape" else I64
+
+    def key_bytes(self, key: Key) -> int:
+        return record_bytes([self.key_type(key)])
 
     def _capture_type(self, op: Op, i: Any) -> LeafType:
         if isinstance(i, tuple):
@@ -382,10 +420,14 @@ class Plan:
         """The construct whose body a region is."""
         return {c.region: c for c in self.constructs}
 
+    def in_scope(self, c: Construct) -> bool:
+        """Whether a construct's record is never written: forward and reverse sweep of it are done in one place."""
+        return c in self.fused or (c is self.root and self.activity.pattern.in_place)
+
     def bytes_of(self, c: Construct) -> int:
         """Bytes of a construct's record, and of the memory that it keeps alive (without elements whose number is not
         known before); of a body that is in scope, none."""
-        if c is self.root and self.activity.pattern.in_place:
+        if self.in_scope(c):
             return 0
         arrays = self.held[c].values()
         return record_bytes(list(c.fields.values())) + sum(
@@ -421,15 +463,18 @@ class Plan:
             unit = "an iteration" if c.op is not None else "in all" if self.activity.pattern.in_place else "a call"
             exits = f", {len(c.exits)} exits" if len(c.exits) > 1 else ""
             size = f"{self.bytes_of(c)} bytes {unit}{self._show_elements(c, names)}"
-            lines.append(f"{pad}{what}{where}: keeps {size}{exits}")
+            fused = ", done with its reverse" if c in self.fused else ""
+            lines.append(f"{pad}{what}{where}: keeps {size}{fused}{exits}")
             for key in asked[c]:
+                if key[0] == "tape" and self.loop[key[1]] in self.fused:
+                    continue
                 what = f"{self._show_how(key, c)} {self._show_key(key, names)}: {self.key_type(key)}"
                 lines.append(f"{pad}  {what}{self._show_memory(key, c)}")
         return "\n".join(lines) + "\n"
 
     def _show_elements(self, c: Construct, names: dict[Value, str]) -> str:
         """What arrays add whose length is not known before."""
-        if c is self.root and self.activity.pattern.in_place:
+        if self.in_scope(c):
             return ""
         parts = [
             f"{record_bytes(a.type.fields)} for each element of {self._name(key, names)}"
@@ -453,8 +498,7 @@ class Plan:
         return not (self.decisions.is_free(key) or key[1] in self.counter)
 
     def _show_how(self, key: Key, c: Construct) -> str:
-        in_scope = c is self.root and self.activity.pattern.in_place and key in c.fields
-        return (How.IN_SCOPE if in_scope else self.how(key)).value
+        return (How.IN_SCOPE if self.in_scope(c) and key in c.fields else self.how(key)).value
 
     def _name(self, key: Key, names: dict[Value, str]) -> str:
         kind, what = key
@@ -475,6 +519,7 @@ class Plan:
 
 
 _LABELS = {
+    "tape": "tape of a loop",
     "start": "tape length before the loop", "end": "tape length after the loop", "count": "iterations begun",
     "trips": "trip count", "code": "exit by which the loop ended", "itercode": "exit of the iteration",
     "index": "place of a push or pop", "record": "record of a call", "capture": "what a rule keeps",

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from dsl.ad.activity import Activity
 from dsl.ad.decide import KEPT
-from dsl.ad.keep import trip_count
+from dsl.ad.keep import place_in_nest, trip_count
 from dsl.ad.kernels import active_factors, adjoint, adjoint_numbers, bilinear, dense_numbers, numbers_of
 from dsl.ad.plan import Construct, Key, Plan
 from dsl.ad.rules import active_operands, contribution, is_selection, needed
@@ -98,6 +98,8 @@ class Backward:
             self.codes[plan.root] = root_record["itercode", plan.root]
         self.scope: Scope = Scope(None)
         self.here = plan.root
+        self.mirrors: dict[Op, Op] = {}  # to each `for` its reverse
+        self.ordered: set[Construct] = set()  # whose iterations have to be gone through from the last to the first
         self.conditional: set[Value] = set()
         self.given: dict[Op, dict[int, Value]] = {}  # cotangents of the results of the ifs and loops we are in
         self.carried: dict[Op, dict[int, Value]] = {}  # … of what the loop carries, at the end of this iteration
@@ -152,6 +154,8 @@ class Backward:
             loop = self.plan.counter[what]
             offset = self.b.prim("mul", self.counters[loop], self.primal(loop.args[2]))
             return self.b.prim("add", self.primal(loop.args[0]), offset)
+        if what in self.plan.induction:
+            return self._induction(what, self.plan.induction[what])
         op = what.owner
         assert isinstance(op, Op)
         type = what.type if kind == "primal" else tangent(what.type)
@@ -166,6 +170,13 @@ class Backward:
             field = store.attrs.get("first", 0) + store.args.index(what, 2) - 2
             return self.b.op("load", [self.primal(a) for a in store.args[:2]], (type,), first=field).result
         return self.b.op(op.name, [self.primal(a) for a in op.args], (type,), **op.attrs).result
+
+    def _induction(self, v: Value, step: Op) -> Value:
+        """A carried integer by the number of the iteration."""
+        loop = self.plan.owner[v].op
+        assert loop is not None
+        first = self.primal(loop.args[2 + loop.regions[0].params.index(v)])
+        return self.b.prim(step.name, first, self.b.prim("mul", self.counters[loop], self.primal(step.args[1])))
 
     def zero_cotangent(self, v: Value, b: Builder) -> Value:
         t = tangent(v.type)
@@ -398,20 +409,21 @@ class Backward:
             d = self.given[op].get(k)
             inits.append(self.zero_cotangent(carried[k], self.b) if d is None else d)
         trips = self.value(("trips", op))
-        start = self.fetch(("start", op)) if c.fields else None
+        start = self.fetch(("start", op)) if c.fields and c not in self.plan.nests else None
 
         def begin(region: Region, b: Builder) -> None:
             self.counters[op] = region.params[0]
             self.codes[c] = None
-            self._load_record(c, b.prim("add", start, region.params[0]) if start is not None else None, b)
+            place = b.prim("add", start, region.params[0]) if start is not None else self._place_in_nest(c, b)
+            self._load_record(c, place, b)
 
         scope, ends = self._body(op, c, [I64], active, carried, inits, begin)
         b, region = self.b, scope.region
         last = b.prim("sub", trips, b.i64(1))
         args = [last, b.i64(0), b.i64(-1), *inits, *(init for _, _, init in scope.carried)]
         Builder(region, op.span).next_(*ends)
-        results = b.op("for", args, [e.type for e in ends], [region]).results
-        self._give(op, op.args[3:], active, scope, results)
+        self.mirrors[op] = b.op("for", args, [e.type for e in ends], [region])
+        self._give(op, op.args[3:], active, scope, self.mirrors[op].results)
 
     def _op_loop(self, op: Op) -> None:
         self._take(op)
@@ -508,11 +520,19 @@ class Backward:
                 self.conditional.add(r)
             self.add(inits[k], r)
 
+    def _place_in_nest(self, c: Construct, b: Builder) -> Value | None:
+        if not c.fields:
+            return None
+        loops = [loop.op for loop in self.plan.nests[c] if loop.op is not None]
+        trips = [self.value(("trips", loop)) for loop in loops]
+        return place_in_nest([self.counters[loop] for loop in loops], trips, b)
+
     def _load_record(self, c: Construct, place: Value | None, b: Builder) -> None:
         if place is None:
             self.records[c] = {}
             return
-        results = b.op("load", (self.tapes[c], place), tuple(c.fields.values()), first=0).results
+        tape = self.fetch(("tape", c.op)) if c in self.plan.nests else self.tapes[c]
+        results = b.op("load", (tape, place), tuple(c.fields.values()), first=0).results
         self.records[c] = dict(zip(c.fields, results, strict=True))
 
     def _last_code(self, c: Construct) -> Value:
@@ -539,8 +559,17 @@ class Backward:
     def _scalars(self, types: Sequence[LeafType]) -> list[int]:
         return [k for k, t in enumerate(types) if t != BOOL and not is_ref(t)]
 
+    def _in_order(self, *memories: Value) -> None:
+        """Cotangents in these memories are read or dropped here: what iterations after this one add must be there."""
+        for m in memories or (None,):
+            c: Construct | None = self.here
+            while c is not None and not (m in self.plan.local and m is not None and self.plan.owner[m] is c):
+                self.ordered.add(c)
+                c = c.parent
+
     def _collect(self, m: Value, place: Value, first: int, values: Sequence[Value], clear: bool) -> None:
         """Take the cotangents of what was written."""
+        self._in_order(m)
         shadow = self.shadow(m)
         for k in self._scalars([v.type for v in values]):
             t = tangent(values[k].type)
@@ -577,6 +606,7 @@ class Backward:
     def _op_new(self, op: Op) -> None:
         """Memory begins as zero: what remains of its cotangent is dropped, so that the reverse may run again."""
         if op.result not in self.plan.local:
+            self._in_order(op.result)
             clear_memory(self.shadow(op.result), self.b)
 
     def _op_kernel(self, op: Op) -> None:
@@ -584,6 +614,7 @@ class Backward:
         rule = bilinear(op, self.activity)
         if rule is None:
             return
+        self._in_order(op.args[rule.target])
         for f in active_factors(op, rule, self.activity):
             other = rule.other(f)
             copied = self.plan.copies(op, other)
@@ -600,6 +631,7 @@ class Backward:
 
     # ---- calls
     def _op_call(self, op: Op) -> None:
+        self._in_order()
         self.calls.reverse_call(self, op)
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES
 from dsl.passes.common import is_pure
+from dsl.types import I64
 
 
 def licm(fn: Function, exact: bool) -> bool:
     """Move pure scalar ops whose operands come from outside a loop before it, though never out of an arm.
     `exact`: only where that changes no derivative. (An op that is done although its loop runs no iteration passes on a
-    zero cotangent, which times an infinite derivative is NaN; so what passes derivatives on must be done anyway.)"""
+    zero cotangent, which times an infinite derivative is NaN; so what may have one must be done anyway.)"""
     mover = _Mover(exact)
     mover.define(fn.params)
     mover.region(fn.body, 0, 0)
     return mover.changed
+
+
+def _is_finite(op: Op) -> bool:
+    """Whether no partial derivative of an op is infinite or NaN, whatever the operands."""
+    numbers = all(v.type == I64 for v in (op.result, *op.args)) and op.name == "mul"
+    return numbers or op.name in ("add", "sub", "neg") or all(d is None for d in PRIMITIVES[op.name].derivative)
 
 
 class _Mover:
@@ -62,7 +69,7 @@ class _Mover:
         level = here
         if is_pure(op) and op.name in PRIMITIVES:
             level = max(arm, *(self.level[a] for a in op.args))
-            if self.exact and any(d is not None for d in PRIMITIVES[op.name].derivative):
+            if self.exact and not _is_finite(op):
                 level = max(level, certain)
         if level < here:
             self.before[level].append(op)

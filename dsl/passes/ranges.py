@@ -1,7 +1,8 @@
 """What is known of integers: bounds of counters and lengths decide comparisons, checks that must hold are dropped.
 
-A value is seen as base + constant. The base is nothing (the value is a constant), the length of a memory that is not
-resized in the function (it is not negative, and far from where integers wrap), or any other value. A counter lies
+A value is seen as base + constant. The base is nothing (the value is a constant), a size (the length of a memory that
+is not resized in the function, or a parameter that the function's attr `sizes` names: it is not negative, and far from
+where integers wrap), or any other value. A counter lies
 between the bounds of its `for`. With a base of the last kind no constant may be involved, since it might wrap.
 What a `check` has found true is true behind it. Sums of constants are put together: (x + 1) - 1 is x.
 Exact in value and derivative.
@@ -31,14 +32,15 @@ def ranges(program: Program, names: Collection[str] | None = None) -> set[str]:
 
 
 def _function(fn: Function, resized: set[LeafType]) -> bool:
-    decider = _Decider(resized)
+    decider = _Decider(resized, {fn.params[k] for k in fn.attrs.get("sizes", ())})
     decider.region(fn.body)
     return decider.changed
 
 
 class _Decider:
-    def __init__(self, resized: set[LeafType]) -> None:
+    def __init__(self, resized: set[LeafType], sizes: set[Value]) -> None:
         self.resized = resized
+        self.sizes = sizes
         self.low: dict[Value, Value] = {}  # bounds of counters
         self.high: dict[Value, Value] = {}
         self.true: set[Value] = set()  # what checks have found
@@ -137,7 +139,7 @@ class _Decider:
         length = made_by(base, "len")
         if length is not None and length.args[0].type not in self.resized:
             return ("len", length.args[0]), c
-        return base, c
+        return (("size", base) if base in self.sizes else base), c
 
     def at_most(self, x: Value, y: Value, strictly: bool = False) -> bool:
         """Whether x <= y (or x < y) is certain."""
@@ -156,7 +158,7 @@ class _Decider:
         for _ in range(DEEP):
             base, c = found[-1]
             if isinstance(base, tuple) and table is self.low:
-                return [*found, (None, c)]  # a length is not negative
+                return [*found, (None, c)]  # a size is not negative
             if not isinstance(base, Value) or base not in table:
                 return found
             further, more = self.linear(table[base])

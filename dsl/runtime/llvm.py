@@ -17,9 +17,16 @@ _lock = threading.RLock()
 
 
 @cache
-def _machine(level: int) -> llvm.TargetMachine:
+def _set_up() -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    # loops that add up numbers are vectorised, too: the terms side by side, the additions in their order
+    llvm.set_option("", "-force-ordered-reductions")
+
+
+@cache
+def _machine(level: int) -> llvm.TargetMachine:
+    _set_up()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     features = llvm.get_host_cpu_features().flatten()
     return target.create_target_machine(

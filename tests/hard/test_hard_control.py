@@ -340,8 +340,9 @@ def test_size_of_a_derivative_does_not_depend_on_the_trip_count(mode: str) -> No
         module = dsl.loads(LOGISTIC.format(trips), mode=mode)
         return len(str(module.code_llvm("f'(0.3)", optimize=optimize)).splitlines())
 
-    assert size(3, False) == size(1000, False)
+    assert size(100, False) == size(1000, False)
     assert size(1000, True) == size(100_000, True)
+    assert size(3, False) <= size(1000, False)  # three trips are few: their records need no memory
     assert size(3, True) <= size(1000, True) + 100  # LLVM may unroll three trips, not more than that
 
 

@@ -88,3 +88,9 @@ fn @f(%x: mem<f64>, %y: mem<f64>, %a: f64) -> f64 {
     unit = compile_unit(parse_program(text), "f", 3)
     shared = Memory([[1.0]])
     assert unit.call([shared, shared, 7.0]) == [7.0]
+
+
+def test_a_sum_is_vectorised_with_its_additions_in_order() -> None:
+    text = optimised(SUM.replace("mul %u, %u", "sqrt %u"))
+    assert re.search(r"call <\d+ x double> @llvm.sqrt", text)
+    assert re.search(r"call double @llvm.vector.reduce.fadd.v\d+f64\(double %", text)

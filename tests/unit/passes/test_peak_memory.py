@@ -120,19 +120,14 @@ def measured(text: str, what: str, n: int) -> tuple[int, str]:
 
 
 def planned(plan: str) -> int:
-    """Bytes an iteration of the outermost loop that keeps something, from the text of the plan; arrays have 100
-    elements, and loops in it 100 iterations."""
-    total, depth = 0, -1
+    """Bytes an iteration of the outer loop, from the text of the plan; arrays have 100 elements, and inner loops 100
+    iterations."""
+    total = 0
     for line in plan.splitlines():
-        found = re.match(r"( *)(?:for )?loop .*: keeps (\d+) bytes an iteration(.*)", line)
-        if found is None or (found[2] == "0" and not found[3] and depth < 0):
-            continue
-        here = len(found[1])
-        each = int(found[2]) + 100 * sum(map(int, re.findall(r"(\d+) for each element", found[3])))
-        if depth < 0:
-            total, depth = each, here
-        elif here > depth:
-            total += 100 * each
+        found = re.match(r"    ((?:  )*)(?:for )?loop .*: keeps (\d+) bytes an iteration(.*)", line)
+        if found is not None:
+            each = int(found[2]) + 100 * sum(map(int, re.findall(r"(\d+) for each element", found[3])))
+            total += each * 100 ** (len(found[1]) // 2)
     return total
 
 

@@ -1,0 +1,107 @@
+"""Loops that are done together with their reverse, and those just beyond."""
+
+from __future__ import annotations
+
+import pytest
+
+import dsl
+
+SUM = """
+function f(x, y)
+  s = 0.0
+  for i in 1:length(x)
+    BODY
+  end
+  RESULT
+end
+"""
+
+
+def loops(body: str, result: str = "s", call: str = "f([1.0, 2.0], [3.0, 4.0])") -> list[str]:
+    plan = dsl.loads(SUM.replace("BODY", body).replace("RESULT", result)).code_plan(call)
+    return [line.split(": ", 1)[1] for line in plan.splitlines() if "for loop" in line]
+
+
+DONE_AT_ONCE = "keeps 0 bytes an iteration, done with its reverse"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "s += sin(x[i]) * y[i]",
+        "t = exp(x[i]); s += t * t * y[1]",  # y[1] is used by all iterations
+        "if x[i] > 1.5; s += sin(x[i]); else; s -= exp(x[i] * y[i]); end",
+        "t = [x[i], sin(y[i])]; s += t[1] * t[2]",  # memory that the iteration makes
+    ],
+)
+def test_sums_of_independent_terms(body: str) -> None:
+    assert loops(body) == [DONE_AT_ONCE]
+
+
+@pytest.mark.parametrize(
+    ("body", "result"),
+    [
+        ("s = sin(s + x[i])", "s"),  # a recurrence
+        ("s += sin(x[i])", "log(s)"),  # the cotangent of s comes from s
+        ("s += exp(x[i]); x[i] = s", "s"),  # what is written is read by whoever has x
+        ("s += sin(x[i]); i == 3 && return s", "s"),  # it may be left
+    ],
+)
+def test_what_needs_the_iterations_that_follow(body: str, result: str) -> None:
+    assert all("done with its reverse" not in loop for loop in loops(body, result))
+
+
+def test_nests_are_fused_from_outside() -> None:
+    outer, *inner = loops("for j in 1:3; s += sin(x[i] * j) end")
+    assert outer == DONE_AT_ONCE and all(loop == DONE_AT_ONCE for loop in inner)
+
+
+def test_a_row_of_a_product_is_gone_through_twice_in_one_iteration() -> None:
+    """The inner sum is needed by its own reverse: the outer loop is fused, the inner one is not."""
+    text = """
+function f(A, w)
+  s = 0.0
+  for i in 1:size(A, 1)
+    t = 0.0
+    for j in 1:length(w)
+      t += A[i, j] * w[j]
+    end
+    s += sin(t)
+  end
+  s
+end
+"""
+    plan = dsl.loads(text).code_plan("f([1.0 2.0; 3.0 4.0], [3.0, 4.0])")
+    outer, inner = [line.split(": ", 1)[1] for line in plan.splitlines() if "for loop" in line]
+    assert (outer, inner) == (DONE_AT_ONCE, "keeps 0 bytes an iteration")
+
+
+PROGRAMS = [
+    "s += sin(x[i]) * y[i]",
+    "s += x[i] ^ 3 * y[1] + y[i]",
+    "if x[i] > 1.5; s += sin(x[i]) * y[1]; else; s -= exp(x[i] * y[i]); end",
+    "t = [x[i], sin(y[i])]; t[1] = t[1] * t[2] * y[2]; s += t[1] * t[2]",
+    "for j in 1:i; s += sin(x[j] * y[i]); end",
+    "for j in i:-1:1; s += sin(x[j] * y[j]) * x[i]; end",
+    "k = i; while k > 0; s += x[k] * y[i] * k; k -= 1; end",
+    "x[i] > 10 && continue; s += cos(y[i] * x[i])",
+]
+
+
+@pytest.mark.parametrize("body", PROGRAMS)
+@pytest.mark.parametrize("interpreter", [False, True])
+def test_gradients_are_those_of_the_plan_that_saves_everything(
+    body: str, interpreter: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = "gradient(f, [0.5, 1.0, 2.0], [0.3, 0.2, -0.7])"
+    text = SUM.replace("BODY", body).replace("RESULT", "s")
+
+    def value() -> list[float]:
+        found = dsl.loads(text, interpreter=interpreter, mode="reverse").eval(call)
+        return [d for part in found for d in part]
+
+    fused = value()
+    monkeypatch.setenv("DFL_PLAN", "save")
+    assert fused == pytest.approx(value(), rel=1e-14)
+    forward = dsl.loads(text, mode="forward").eval(call)
+    assert fused == pytest.approx([d for part in forward for d in part], rel=1e-12)
