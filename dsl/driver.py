@@ -23,6 +23,7 @@ from dsl.ir.text import print_program
 from dsl.ir.verifier import verify
 from dsl.lower.session import Entry, Session
 from dsl.ops import Arithmetic
+from dsl.passes.common import called
 from dsl.passes.globals import bind_globals
 from dsl.passes.pipeline import optimise
 from dsl.runtime.engine import Unit, compile_unit
@@ -173,6 +174,7 @@ class Driver:
                 drop_domain_checks(program)
             with self.timings.stage("passes"):
                 globals_ = bind_globals(program, entry.name)
+            drop_unused_rules(program, entry.name)
             root = program.functions[entry.name]
             apart = () if cautious else tuple(sorted(flat_parameters(root)))
             if len(apart) > 1:
@@ -286,6 +288,21 @@ def drop_domain_checks(program: Program) -> None:
     for fn in program.functions.values():
         for region in (fn.body, *(r for op in fn.body.walk() for r in op.regions)):
             region.ops = [op for op in region.ops if not (op.name == "check" and op.attrs["code"] == "E0401")]
+
+
+def drop_unused_rules(program: Program, root: str) -> None:
+    """Take out all derivative rules where no derivative is taken: what they name need not be compiled."""
+    seen, work = {root}, [root]
+    while work:
+        for op in program.functions[work.pop()].body.walk():
+            name = called(op)
+            if name and op.name != "call":
+                return
+            if name and name not in seen:
+                seen.add(name)
+                work.append(name)
+    for fn in program.functions.values():
+        fn.attrs.pop("rule", None)
 
 
 def is_small(compiled: Compiled) -> bool:

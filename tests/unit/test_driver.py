@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from dsl.diagnostics import DslError, Source
-from dsl.driver import RECURSION_LIMIT, Compiled, Driver, Options, Timings, compiling, is_small
+from dsl.driver import RECURSION_LIMIT, Compiled, Driver, Options, Timings, compiling, drop_unused_rules, is_small
+from dsl.ir.core import Rule
 from dsl.ir.text import parse_program, print_program
 from dsl.lower.session import Entry
 from dsl.types import FLOAT64
@@ -150,3 +151,12 @@ def test_options_are_checked(wrong: dict[str, object]) -> None:
     with pytest.raises(DslError) as caught:
         Options(**wrong)  # type: ignore[arg-type]
     assert caught.value.code == "E0409"
+
+
+
+@pytest.mark.parametrize(("root", "kept"), [("f", False), ("df", True)])
+def test_rules_stay_where_a_derivative_is_taken_only(root: str, kept: bool) -> None:
+    program = parse_program(PROGRAM)
+    program.functions["f"].attrs["rule"] = Rule(pushforward="df")
+    drop_unused_rules(program, root)
+    assert ("rule" in program.functions["f"].attrs) == kept
