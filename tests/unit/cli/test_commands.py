@@ -131,7 +131,7 @@ def test_code_llvm_of_a_constant_derivative(capsys: pytest.CaptureFixture[str], 
 def test_code_llvm_of_a_number_has_a_parameter(capsys: pytest.CaptureFixture[str], model: str) -> None:
     text = printed(capsys, "code-llvm", model, "wave'(2.0)")
     assert "(double %" in text.splitlines()[0]
-    assert "@dfl.far_cos" in text
+    assert "@dfl.shared.cos.f64(double %" in text
 
 
 @pytest.mark.parametrize(
