@@ -3,7 +3,7 @@
 Every expression has its size by construction, so all programs are well-typed and stay in bounds. Elements are kept
 bounded by squashing them. Everything else is as in `generate`.
 
-Half of the programs have products of matrices in them, what is solved with them, norms: these are defined up to
+One program in ten has products of matrices in them, what is solved with them, norms: these are defined up to
 rounding. Their elements are moved by numbers that no other place has, so that two of them that are equal by algebra (of
 A'A, say) do not meet in a comparison, and no norm is taken near 0: what rounding could decide does not happen.
 """
@@ -52,7 +52,7 @@ class ArrayGenerator(Generator):
 
     def __init__(self, random: Random) -> None:
         super().__init__(random)
-        self.products = self.chance(0.5)
+        self.products = self.chance(0.1)
 
     # ------------------------------------------------------------ expressions
     def f(self, scope: Scope, depth: int = 3) -> Node:
