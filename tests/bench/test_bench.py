@@ -193,3 +193,11 @@ def test_the_command(tmp_path: Path) -> None:
     assert len(found["dfl"]["rounds"]) == 2 and found["dfl"]["times"]["gradient"]["min"] > 0
     looked = subprocess.run([*command, "--why"], capture_output=True, text=True)
     assert "machine code:" in looked.stdout and looked.stderr == ""
+
+
+@needs_gcc
+def test_a_peer_leaves_the_arithmetic_of_the_process_alone() -> None:
+    """Subnormal numbers stay, in this process too, where fast-math code has been loaded."""
+    program = "from benching.kernels import library; library('scalar', 'fast', ()); print(5e-324 / 1.0)"
+    shown = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT / "tools", text=True)
+    assert shown == "5e-324\n"
