@@ -43,7 +43,7 @@ Out: TypeAlias = Callable[[str], None]
 class Options:
     """How to compile.
 
-    opt_level    LLVM's level, 0 to 3; the values are the same bits at each. None: 2, where code that takes LLVM long is
+    opt_level    LLVM's level, 0 to 3; the values are the same bits at each. None: 3, where code that takes LLVM long is
                  compiled at 0 first, and once more when it has run for as long as that takes
     mode         how to differentiate: "auto" takes the cheaper way
     checks       False: NaN where a function is outside its domain, instead of a DomainError

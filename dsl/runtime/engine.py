@@ -16,6 +16,7 @@ from dsl.ir.core import Program
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
 from dsl.runtime.support import LEVEL, imports, missing
 
+BEST = 3                 # of LLVM: it takes checks that are the same in each iteration out of loops, 2 does not
 AT_ONCE = 400            # ops: what is larger is compiled at level 0 first, which takes a tenth of the time; with the
                          # lines of support code that it would be the first to need
 WORTH_AN_OP = 50e-6      # seconds: what optimising takes; code that has run for as long is worth it
@@ -33,7 +34,7 @@ class Unit:
 
     def __init__(self, emitted: EmittedUnit, opt_level: int | None) -> None:
         self.emitted = emitted
-        wanted = LEVEL if opt_level is None else opt_level
+        wanted = BEST if opt_level is None else opt_level
         self.opt_level = wanted if emitted.size <= MOST_OPTIMISED else 0
         self.size = emitted.size + missing(emitted.support)  # of what optimising it goes through
         self.provisional = opt_level is None and self.opt_level > 0 and self.size > AT_ONCE

@@ -9,7 +9,7 @@ from dsl.backend.support import Piece
 from dsl.runtime import pool
 from dsl.runtime.blas import addresses
 
-LEVEL = 2  # of LLVM: 3 takes longer, and the code is hardly faster. 0 for code that is provisional
+LEVEL = 2  # of LLVM; 0 for code that is provisional
 _lock = threading.RLock()
 _compiled: dict[tuple[Piece, int], dict[str, int]] = {}
 

@@ -33,7 +33,7 @@ def test_large_code_is_optimised_when_it_has_run_for_long(levels, monkeypatch):
     assert levels == [0]
     monkeypatch.setattr(engine, "WORTH_AN_OP", 0.0)
     assert [f(0.5) for _ in range(3)] == [first] * 3
-    assert levels == [0, engine.LEVEL]
+    assert levels == [0, engine.BEST]
 
 
 def test_calls_with_arrays_go_over_to_the_new_code(levels, monkeypatch):
@@ -44,7 +44,7 @@ def test_calls_with_arrays_go_over_to_the_new_code(levels, monkeypatch):
     monkeypatch.setattr(engine, "WORTH_AN_OP", 0.0)
     for _ in range(4):
         assert np.array_equal(f(v), first)
-    assert levels == [0, engine.LEVEL]
+    assert levels == [0, engine.BEST]
     (quick,) = f._quick.values()
     assert quick.current
     assert np.array_equal(quick.call((v,)), first)
@@ -54,7 +54,7 @@ def test_small_code_and_a_level_that_is_asked_for_are_compiled_at_once(levels):
     dsl.loads("f(x) = x^2 + 1.5x").f(0.5)
     dsl.loads(SCALAR, opt_level=3).f(0.5)
     dsl.loads(SCALAR, opt_level=0).f(0.5)
-    assert levels == [engine.LEVEL, 3, 0]
+    assert levels == [engine.BEST, 3, 0]
 
 
 def test_support_code_that_is_missing_counts(levels):
