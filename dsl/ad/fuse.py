@@ -2,8 +2,8 @@
 it is done at once, and nothing of the iteration has to be kept.
 
 That is so where
-- the reverse loop takes no cotangents out of memory that outlives an iteration (`Backward.ordered` says where it
-  does): it only adds to shadows, which nobody reads before the reverse sweep;
+- the reverse loop takes no cotangents out of memory that outlives an iteration: it only adds to shadows, and nobody
+  reads or clears these before its turn comes (`Backward.ordered` says where it is not so);
 - what it carries is handed on unchanged (the cotangent of a sum), or only added to (that of something that all
   iterations use), so that the order of iterations does not matter: cotangents add up in no order of their own;
 - nothing that it uses comes from what the loop gives, as the cotangent of `log(sum)` does.

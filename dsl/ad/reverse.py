@@ -10,7 +10,7 @@ guarded by the exit's code (`plan`), nothing is done twice, and no flag is carri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from dsl.ad.activity import Activity
@@ -99,7 +99,9 @@ class Backward:
         self.scope: Scope = Scope(None)
         self.here = plan.root
         self.mirrors: dict[Op, Op] = {}  # to each `for` its reverse
-        self.ordered: set[Construct] = set()  # whose iterations have to be gone through from the last to the first
+        self.ordered: set[Construct] = set()  # whose adjoint stays where it is, from the last iteration to the first
+        self._read: set[Hashable] = set()  # the memories whose cotangents have been read or dropped
+        self._added: dict[Construct, set[Hashable]] = {c: set() for c in plan.constructs}  # … added to
         self.conditional: set[Value] = set()
         self.given: dict[Op, dict[int, Value]] = {}  # cotangents of the results of the ifs and loops we are in
         self.carried: dict[Op, dict[int, Value]] = {}  # … of what the loop carries, at the end of this iteration
@@ -410,6 +412,7 @@ class Backward:
             inits.append(self.zero_cotangent(carried[k], self.b) if d is None else d)
         trips = self.value(("trips", op))
         start = self.fetch(("start", op)) if c.fields and c not in self.plan.nests else None
+        read = set(self._read)
 
         def begin(region: Region, b: Builder) -> None:
             self.counters[op] = region.params[0]
@@ -423,6 +426,8 @@ class Backward:
         args = [last, b.i64(0), b.i64(-1), *inits, *(init for _, _, init in scope.carried)]
         Builder(region, op.span).next_(*ends)
         self.mirrors[op] = b.op("for", args, [e.type for e in ends], [region])
+        if not read.isdisjoint(self._added[c]):
+            self.ordered.add(c)  # what it adds must not be there before that
         self._give(op, op.args[3:], active, scope, self.mirrors[op].results)
 
     def _op_loop(self, op: Op) -> None:
@@ -559,17 +564,32 @@ class Backward:
     def _scalars(self, types: Sequence[LeafType]) -> list[int]:
         return [k for k, t in enumerate(types) if t != BOOL and not is_ref(t)]
 
-    def _in_order(self, *memories: Value) -> None:
-        """Cotangents in these memories are read or dropped here: what iterations after this one add must be there."""
-        for m in memories or (None,):
-            c: Construct | None = self.here
-            while c is not None and not (m in self.plan.local and m is not None and self.plan.owner[m] is c):
-                self.ordered.add(c)
-                c = c.parent
+    def _take_from(self, m: Value) -> None:
+        """Cotangents in a memory are read or dropped here: what iterations after this one add must be there, and what
+        is added by the adjoint of something earlier must not be."""
+        self._read.add(self._memory(m))
+        for c in self._around():
+            if m in self.plan.local and self.plan.owner[m] is c:
+                return
+            self.ordered.add(c)
+
+    def _add_to(self, m: Value) -> None:
+        """Cotangents in a memory are added to here."""
+        for c in self._around():
+            self._added[c].add(self._memory(m))
+
+    def _around(self) -> Iterator[Construct]:
+        c: Construct | None = self.here
+        while c is not None:
+            yield c
+            c = c.parent
+
+    def _memory(self, m: Value) -> Hashable:
+        return m if m in self.plan.local else self.plan.settled.memory(m)
 
     def _collect(self, m: Value, place: Value, first: int, values: Sequence[Value], clear: bool) -> None:
         """Take the cotangents of what was written."""
-        self._in_order(m)
+        self._take_from(m)
         shadow = self.shadow(m)
         for k in self._scalars([v.type for v in values]):
             t = tangent(values[k].type)
@@ -583,6 +603,7 @@ class Backward:
 
     def _scatter(self, m: Value, place: Value, first: int, results: Sequence[Value]) -> None:
         """Add the cotangents of what was read."""
+        self._add_to(m)
         for k in self._scalars([r.type for r in results]):
             d = self.cotangent(results[k])
             if d is not None:
@@ -606,7 +627,7 @@ class Backward:
     def _op_new(self, op: Op) -> None:
         """Memory begins as zero: what remains of its cotangent is dropped, so that the reverse may run again."""
         if op.result not in self.plan.local:
-            self._in_order(op.result)
+            self._take_from(op.result)
             clear_memory(self.shadow(op.result), self.b)
 
     def _op_kernel(self, op: Op) -> None:
@@ -614,8 +635,9 @@ class Backward:
         rule = bilinear(op, self.activity)
         if rule is None:
             return
-        self._in_order(op.args[rule.target])
+        self._take_from(op.args[rule.target])
         for f in active_factors(op, rule, self.activity):
+            self._add_to(op.args[f])
             other = rule.other(f)
             copied = self.plan.copies(op, other)
             names = numbers_of(op)
@@ -631,7 +653,10 @@ class Backward:
 
     # ---- calls
     def _op_call(self, op: Op) -> None:
-        self._in_order()
+        self.ordered.update(self._around())
+        for v in (*op.args, *op.results):
+            if is_ref(v.type):
+                self._read |= self.plan.settled.reached(v)
         self.calls.reverse_call(self, op)
 
 

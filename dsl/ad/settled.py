@@ -18,7 +18,7 @@ the pullback of a rule writes memory that it has captured, no memory of that typ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -68,6 +68,17 @@ class Settled:
             self._left_alone(cell) and not any(self._may_follow(w, op) for w in self._writes_to(cell))
             for cell in walk_cell(self.flow.cell(m))
         )
+
+    def memory(self, m: Value) -> Hashable:
+        """What tells a memory from others: those with different answers are different ones."""
+        return self._apart(self.flow.cell(m))
+
+    def reached(self, m: Value) -> set[Hashable]:
+        """The same of every memory that m leads to."""
+        return {self._apart(cell) for cell in walk_cell(self.flow.cell(m))}
+
+    def _apart(self, cell: Cell) -> Hashable:
+        return cell.type if id(cell) in self._sources else id(cell)
 
     def stored(self, v: Value) -> Op | None:
         """A `store` that has put a value that an op defines where it stays: done whenever that op is (save by exits

@@ -133,7 +133,7 @@ class ArrayGenerator(Generator):
                 (0.8, self.alias_array), (1, self.swap_arrays), (1.2, self.rebind),
             ]  # fmt: skip
             if scope.depth < 4 and scope.loops:
-                kinds.append((1, self.over_array))
+                kinds += [(1, self.over_array), (2, self.add_up)]
             return self.random.choices([k for _, k in kinds], [w for w, _ in kinds])[0](scope)
         return super().statement(scope)
 
@@ -237,6 +237,22 @@ class ArrayGenerator(Generator):
             inner.add("I", k)
         over = self.a(scope, 1)
         return stmt(f"{head}\n{{1}}\nend", over, block(self.statements(inner, 3)))
+
+    def add_up(self, scope: Scope) -> Node:
+        """A loop of independent terms, which read an array that is changed behind it, mostly."""
+        names = scope.of("A", "W")
+        if not names:
+            return self.new_array(scope)
+        a, k, name = self.random.choice(names), self.fresh("i"), self.fresh("v")
+        inner = scope.inner(frozen=scope.frozen | {k}, loop=False, loops=scope.loops - 1)
+        inner.add("I", k)
+        form = self.random.choice((
+            f"sin({a}[{k}]) * {{1}}", f"{a}[{k}] * {a}[4 - {k}] + {{1}}", f"{{1}} * {a}[mod({k}, 3) + 1]^2",
+        ))  # fmt: skip
+        loop = f"{name} = {{0}}\nfor {k} in 1:mod({{2}}, 3) + 1\n{name} += {form}\nend\n{name} = tanh({name})"
+        node = stmt(loop, self.bounded(scope, 1), self.bounded(inner, 2), self.i(scope))
+        scope.add("F", name)
+        return block([node, self.write_array(scope)]) if self.chance(0.7) else node
 
     # ------------------------------------------------------------ functions
     def helper(self) -> Node:

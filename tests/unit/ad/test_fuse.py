@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import dsl
@@ -49,6 +51,48 @@ def test_sums_of_independent_terms(body: str) -> None:
 )
 def test_what_needs_the_iterations_that_follow(body: str, result: str) -> None:
     assert all("done with its reverse" not in loop for loop in loops(body, result))
+
+
+CHANGED = """
+function f(v)
+  x = copy(v)
+  s = 0.0
+  for i in 1:length(x)
+    s += sin(x[i])
+  end
+  AFTER
+  s + x[1] * x[2]
+end
+"""
+
+
+@pytest.mark.parametrize(
+    ("after", "fused"),
+    [
+        ("x[1] = 3.0", False),
+        ("x[1] = x[1] * x[2]", False),
+        ("for i in 1:length(x); x[i] = x[i] * 2; end", False),
+        ("x .= 0.5", False),
+        ("y = x[1]; x[2] = y * y", False),
+        ("pop!(x); push!(x, 3.0)", False),
+        ("w = x; w[1] = s", False),
+        ("x[2] > 0 && (x[2] = s)", False),
+        ("s += g(x)", False),
+        ("y = [1.0, 2.0]; y[1] = s * x[1]; s += y[1] * y[2]", False),  # the cotangent of s comes out of y's shadow
+        ("y = [1.0, 2.0]; y[1] = x[1]; s += y[1] * y[2]", True),
+        ("s += x[1]^2", True),
+    ],
+)
+@pytest.mark.parametrize("interpreter", [False, True])
+def test_what_is_written_behind_the_loop(after: str, fused: bool, interpreter: bool) -> None:
+    """The cotangent of an element that is overwritten later belongs to what is written: it is taken away before the
+    adjoint of the loop adds to it."""
+    text = CHANGED.replace("AFTER", after) + "g(x) = (x[1] = 2x[1]; x[1])\n"
+    module = dsl.loads(text, mode="reverse", interpreter=interpreter)
+    (reverse,), (forward,) = (m.eval("gradient(f, [0.3, 0.4])") for m in (module, dsl.loads(text, mode="forward")))
+    assert list(reverse) == pytest.approx(list(forward), rel=1e-14)
+    (loop,) = re.findall(r"for loop \(line 5\): (.*)", module.code_plan("f([0.3, 0.4])"))
+    assert (loop == DONE_AT_ONCE) is fused
 
 
 def test_nests_are_fused_from_outside() -> None:
