@@ -58,7 +58,8 @@ class Arrays(Text):
         return generate_arrays.program(Random(f"{seed}/{number}"))
 
     def check(self, program: Node, number: int) -> Failure | None:
-        return check.check(str(program), second_order(number), ordered=False)
+        """Second derivatives of a quarter of those that the others have: they take longest."""
+        return check.check(str(program), number % 16 == 0, ordered=False)
 
 
 class Ssa:
