@@ -1,5 +1,5 @@
 """Loops that read, write and add up arrays, in the ways in which the plan of reverse mode tells them apart: what is
-read again where it was stored, loops that are done with their reverse, places by number, arrays that are changed behind.
+read again where it was stored, loops done with their reverse, places by number, arrays that are changed behind.
 
 Forward mode knows none of these, and agrees; so does the interpreter, and the second derivative.
 """
