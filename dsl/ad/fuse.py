@@ -3,7 +3,7 @@ it is done at once, and nothing of the iteration has to be kept.
 
 That is so where
 - the reverse loop takes no cotangents out of memory that outlives an iteration: it only adds to shadows, and nobody
-  reads or clears these before its turn comes (`Backward.ordered` says where it is not so);
+  reads or clears these before its turn comes (`order` says where it is not so);
 - what it carries is handed on unchanged (the cotangent of a sum), or only added to (that of something that all
   iterations use), so that the order of iterations does not matter: cotangents add up in no order of their own;
 - nothing that it uses comes from what the loop gives, as the cotangent of `log(sum)` does.
@@ -30,7 +30,9 @@ def fuse_nests(region: Region, copies: Mapping[Op, Op], saver: Saver, backward: 
     bodies = {backward.plan.root: region}
     for c in backward.plan.constructs[1:]:
         around = bodies.get(c.parent) if c.parent is not None else None
-        if around is None or c.op is None or c.op not in backward.mirrors or c in backward.ordered or len(c.exits) != 1:
+        if around is None or c.op is None or c.op not in backward.mirrors or len(c.exits) != 1:
+            continue
+        if c in backward.order.fixed:
             continue
         forward, reverse = copies[c.op], backward.mirrors[c.op]
         if forward in around.ops and reverse in around.ops and _Fusion(around, forward, reverse).run(c, saver):

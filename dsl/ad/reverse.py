@@ -10,15 +10,17 @@ guarded by the exit's code (`plan`), nothing is done twice, and no flag is carri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from dsl.ad.activity import Activity
 from dsl.ad.decide import KEPT
 from dsl.ad.keep import place_in_nest, trip_count
 from dsl.ad.kernels import active_factors, adjoint, adjoint_numbers, bilinear, dense_numbers, numbers_of
+from dsl.ad.order import Order
 from dsl.ad.plan import Construct, Key, Plan
 from dsl.ad.rules import active_operands, contribution, is_selection, needed
+from dsl.ad.scopes import LoopScope, Scope
 from dsl.ir.core import Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder
 from dsl.types import BOOL, I64, LeafType, Mem, is_ref, tangent
@@ -27,51 +29,6 @@ from dsl.types import BOOL, I64, LeafType, Mem, is_ref, tangent
 class ReverseCalls(Protocol):
     def reverse_call(self, sweep: Backward, op: Op) -> None:
         """The adjoint of a call."""
-
-
-class Scope:
-    """Cotangents known at one place of the reverse code. `conditional` are those that may be zero only because the
-    path taken did not use the value."""
-
-    def __init__(self, parent: Scope | None) -> None:
-        self.parent = parent
-        self.table: dict[Value, Value] = {}
-        self.made: dict[Key, Value] = {}  # what has been made again here
-
-    def lookup(self, v: Value) -> Value | None:
-        if v in self.table:
-            return self.table[v]
-        return self.parent.lookup(v) if self.parent is not None else None
-
-
-class LoopScope(Scope):
-    """The body of a reverse loop: the first use of an outer value's cotangent makes it carried."""
-
-    def __init__(self, parent: Scope, region: Region, construct: Construct, sweep: Backward, outside: Builder) -> None:
-        super().__init__(parent)
-        self.parent_scope = parent
-        self.region = region
-        self.construct = construct
-        self.sweep = sweep
-        self.outside = outside
-        self.carried: list[tuple[Value, Value, Value]] = []  # (primal, region parameter, initial value)
-
-    def lookup(self, v: Value) -> Value | None:
-        if v in self.table:
-            return self.table[v]
-        if self.sweep.plan.encloses(self.construct, self.sweep.plan.owner[v]):
-            return None
-        assert self.parent is not None
-        init = self.parent.lookup(v)
-        if init is None:
-            init = self.sweep.zero_cotangent(v, self.outside)
-        param = Value(init.type, self.region, v.hint)
-        self.region.params.append(param)
-        self.carried.append((v, param, init))
-        self.table[v] = param
-        if init in self.sweep.conditional:
-            self.sweep.conditional.add(param)
-        return param
 
 
 class Backward:
@@ -99,9 +56,7 @@ class Backward:
         self.scope: Scope = Scope(None)
         self.here = plan.root
         self.mirrors: dict[Op, Op] = {}  # to each `for` its reverse
-        self.ordered: set[Construct] = set()  # whose adjoint stays where it is, from the last iteration to the first
-        self._read: set[Hashable] = set()  # the memories whose cotangents have been read or dropped
-        self._added: dict[Construct, set[Hashable]] = {c: set() for c in plan.constructs}  # … added to
+        self.order = Order(plan)
         self.conditional: set[Value] = set()
         self.given: dict[Op, dict[int, Value]] = {}  # cotangents of the results of the ifs and loops we are in
         self.carried: dict[Op, dict[int, Value]] = {}  # … of what the loop carries, at the end of this iteration
@@ -412,7 +367,7 @@ class Backward:
             inits.append(self.zero_cotangent(carried[k], self.b) if d is None else d)
         trips = self.value(("trips", op))
         start = self.fetch(("start", op)) if c.fields and c not in self.plan.nests else None
-        read = set(self._read)
+        before = self.order.begin()
 
         def begin(region: Region, b: Builder) -> None:
             self.counters[op] = region.params[0]
@@ -426,8 +381,7 @@ class Backward:
         args = [last, b.i64(0), b.i64(-1), *inits, *(init for _, _, init in scope.carried)]
         Builder(region, op.span).next_(*ends)
         self.mirrors[op] = b.op("for", args, [e.type for e in ends], [region])
-        if not read.isdisjoint(self._added[c]):
-            self.ordered.add(c)  # what it adds must not be there before that
+        self.order.end(c, before)
         self._give(op, op.args[3:], active, scope, self.mirrors[op].results)
 
     def _op_loop(self, op: Op) -> None:
@@ -564,32 +518,9 @@ class Backward:
     def _scalars(self, types: Sequence[LeafType]) -> list[int]:
         return [k for k, t in enumerate(types) if t != BOOL and not is_ref(t)]
 
-    def _take_from(self, m: Value) -> None:
-        """Cotangents in a memory are read or dropped here: what iterations after this one add must be there, and what
-        is added by the adjoint of something earlier must not be."""
-        self._read.add(self._memory(m))
-        for c in self._around():
-            if m in self.plan.local and self.plan.owner[m] is c:
-                return
-            self.ordered.add(c)
-
-    def _add_to(self, m: Value) -> None:
-        """Cotangents in a memory are added to here."""
-        for c in self._around():
-            self._added[c].add(self._memory(m))
-
-    def _around(self) -> Iterator[Construct]:
-        c: Construct | None = self.here
-        while c is not None:
-            yield c
-            c = c.parent
-
-    def _memory(self, m: Value) -> Hashable:
-        return m if m in self.plan.local else self.plan.settled.memory(m)
-
     def _collect(self, m: Value, place: Value, first: int, values: Sequence[Value], clear: bool) -> None:
         """Take the cotangents of what was written."""
-        self._take_from(m)
+        self.order.takes(m, self.here)
         shadow = self.shadow(m)
         for k in self._scalars([v.type for v in values]):
             t = tangent(values[k].type)
@@ -603,7 +534,7 @@ class Backward:
 
     def _scatter(self, m: Value, place: Value, first: int, results: Sequence[Value]) -> None:
         """Add the cotangents of what was read."""
-        self._add_to(m)
+        self.order.adds(m, self.here)
         for k in self._scalars([r.type for r in results]):
             d = self.cotangent(results[k])
             if d is not None:
@@ -627,7 +558,7 @@ class Backward:
     def _op_new(self, op: Op) -> None:
         """Memory begins as zero: what remains of its cotangent is dropped, so that the reverse may run again."""
         if op.result not in self.plan.local:
-            self._take_from(op.result)
+            self.order.takes(op.result, self.here)
             clear_memory(self.shadow(op.result), self.b)
 
     def _op_kernel(self, op: Op) -> None:
@@ -635,9 +566,9 @@ class Backward:
         rule = bilinear(op, self.activity)
         if rule is None:
             return
-        self._take_from(op.args[rule.target])
+        self.order.takes(op.args[rule.target], self.here)
         for f in active_factors(op, rule, self.activity):
-            self._add_to(op.args[f])
+            self.order.adds(op.args[f], self.here)
             other = rule.other(f)
             copied = self.plan.copies(op, other)
             names = numbers_of(op)
@@ -653,10 +584,7 @@ class Backward:
 
     # ---- calls
     def _op_call(self, op: Op) -> None:
-        self.ordered.update(self._around())
-        for v in (*op.args, *op.results):
-            if is_ref(v.type):
-                self._read |= self.plan.settled.reached(v)
+        self.order.calls(op, self.here)
         self.calls.reverse_call(self, op)
 
 
