@@ -173,6 +173,8 @@ class Frame:
         return joins.adapt(self, val, joined)
 
     def load(self, mem: Value, index: Value | int, t: LangType, first: int = 0) -> Val:
+        if t == BOTTOM:  # nothing is known to be in there: nothing is, or this will be lowered again
+            self.unreachable()
         at = self.b.i64(index) if isinstance(index, int) else index
         wanted = leaves(t)
         if not self.layout_fits(mem, first, wanted):

@@ -190,3 +190,14 @@ def test_a_row_leaves_the_layout_to_the_matrices() -> None:
     rows, columns, b = np.ones((3, 2)), np.asfortranarray(np.ones((3, 2))), np.array([1.0, 2.0])
     assert m.plain(rows, b).flags.c_contiguous and m.plain(columns, b).flags.f_contiguous
     assert m.mixed(rows, b, rows).flags.c_contiguous and m.mixed(rows, b, columns).flags.f_contiguous
+
+
+@pytest.mark.parametrize(
+    "items",
+    ["[sum(P) for P in p]", "map(sum, p)", "map(P -> sum(P), p)", "[sum(p[i]) for i in 1:length(p)]", "sum.(p)"],
+)
+def test_items_of_a_vector_that_comes_out_of_an_arm(items: str) -> None:
+    """What such a vector holds is known when the arms have been joined only."""
+    module = dsl.loads(f"function f(A)\n  p = size(A, 1) == 2 ? [A] : [A, 2A]\n  {items}\nend")
+    assert list(module.f(np.array([[1.0, 2.0], [3.0, 4.0]]))) == [10.0]
+    assert list(module.f(np.array([[1.0, 2.0, 3.0]]))) == [6.0, 12.0]
