@@ -52,6 +52,7 @@ class ArrayGenerator(Generator):
 
     def __init__(self, random: Random) -> None:
         super().__init__(random)
+        self.budget = random.choice((3, 4, 5, 6, 8, 12, 20))  # mostly short: more programs in the same time find more
         self.products = self.chance(0.1)
 
     # ------------------------------------------------------------ expressions
@@ -279,7 +280,7 @@ class ArrayGenerator(Generator):
 def program(random: Random) -> Node:
     generator = ArrayGenerator(random)
     definitions = [stmt(text) for text in PRELUDE]
-    for _ in range(random.choice((0, 1, 2))):
+    for _ in range(random.choice((0, 0, 1, 2))):
         definitions.append(generator.helper())
     definitions.append(generator.main())
     return block(definitions)
