@@ -51,6 +51,7 @@ class Options:
     interpreter  True: the reference interpreter runs the SSA; False: native code does; None: native code does, save
                  what runs once and is small, where the interpreter is done before LLVM would have begun
     verify       check the invariants of the SSA after every pass
+    cache        take what has been compiled before from the user's cache, and keep there what is compiled
     """
 
     opt_level: int | None = None
@@ -59,6 +60,7 @@ class Options:
     optimize: bool = True
     interpreter: bool | None = None
     verify: bool = False
+    cache: bool = True
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -135,7 +137,9 @@ class Compiled:
     def unit(self) -> Unit:
         if self.native is None:
             with compiling(), self.timings.stage("emit"):
-                self.native = compile_unit(self.program, self.entry.name, opt_level=self.options.opt_level)
+                self.native = compile_unit(
+                    self.program, self.entry.name, self.options.opt_level, cache=self.options.cache
+                )
             with self.timings.stage("llvm"):
                 self.native.link()
         return self.native

@@ -14,6 +14,7 @@ from dsl.backend.emit import EmittedUnit, emit
 from dsl.backend.listing import assembly_of, function_of
 from dsl.ir.core import Program
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
+from dsl.runtime.objects import known, object_code
 from dsl.runtime.support import LEVEL, imports, missing
 
 BEST = 3                 # of LLVM: it takes checks that are the same in each iteration out of loops, 2 does not
@@ -23,17 +24,21 @@ WORTH_AN_OP = 50e-6      # seconds: what optimising takes; code that has run for
 MOST_OPTIMISED = 20_000  # ops: what is larger stays at level 0, since LLVM takes time quadratic in its size
 
 
-def compile_unit(program: Program, root: str, opt_level: int | None = None, *, lines: bool = True) -> Unit:
+def compile_unit(
+    program: Program, root: str, opt_level: int | None = None, *, lines: bool = True, cache: bool = False
+) -> Unit:
     """The unit of a function. `opt_level` None: large code is compiled quickly at first, and optimised when it has run
-    for long. `lines`: with line tables (they do not change the code)."""
-    return Unit(emit(program, root, lines=lines), opt_level)
+    for long. `lines`: with line tables (they do not change the code). `cache`: the object code is taken from the user's
+    store and kept there."""
+    return Unit(emit(program, root, lines=lines), opt_level, cache)
 
 
 class Unit:
     """Compiled when it is first called; listings are made when they are asked for."""
 
-    def __init__(self, emitted: EmittedUnit, opt_level: int | None) -> None:
+    def __init__(self, emitted: EmittedUnit, opt_level: int | None, cache: bool = False) -> None:
         self.emitted = emitted
+        self.cache = cache
         wanted = BEST if opt_level is None else opt_level
         self.opt_level = wanted if emitted.size <= MOST_OPTIMISED else 0
         self.size = emitted.size + missing(emitted.support)  # of what optimising it goes through
@@ -68,15 +73,17 @@ class Unit:
     def link(self) -> None:
         """Compile and link, if that has not been done."""
         if self.boundary is None:
+            if self.provisional and self.cache and known(self.emitted.text, self.opt_level):
+                self.provisional = False  # an earlier process has optimised it
             if self.provisional:
                 self._link(0, 0)
             else:
                 self._link(self.opt_level)
 
     def _link(self, level: int, support: int = LEVEL) -> None:
-        from dsl.runtime.llvm import Library, object_code
+        from dsl.runtime.llvm import Library
 
-        code = object_code(self.emitted.text, level)
+        code = object_code(self.emitted.text, level, self.cache)
         library = Library(code, exports(self.emitted), imports(self.emitted.support, support))
         self.boundary = boundary(self.emitted, library)
 

@@ -6,14 +6,13 @@ units leaves nothing behind. Objects are position independent, of the small code
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
 import llvmlite.binding as llvm
 
-_lock = threading.RLock()
+from dsl.runtime.lock import LOCK
 
 
 @cache
@@ -22,6 +21,13 @@ def _set_up() -> None:
     llvm.initialize_native_asmprinter()
     # loops that add up numbers are vectorised, too: the terms side by side, the additions in their order
     llvm.set_option("", "-force-ordered-reductions")
+
+
+@cache
+def target() -> str:
+    """What object code is made by and for, as a text."""
+    features = llvm.get_host_cpu_features().flatten()
+    return f"{llvm.llvm_version_info} {llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}"
 
 
 @cache
@@ -44,7 +50,7 @@ def _pass_builder(level: int) -> llvm.PassBuilder:
 @contextmanager
 def _module(text: str, level: int) -> Iterator[llvm.ModuleRef]:
     """The optimised module of a text."""
-    with _lock:
+    with LOCK:
         machine = _machine(level)
         context = llvm.create_context()
         # the layout must be known before loads and stores are read, for their alignment
@@ -83,7 +89,7 @@ class Library:
     """Object code linked into the process. The code is there as long as this object is."""
 
     def __init__(self, code: bytes, exports: Sequence[str], imports: dict[str, int]) -> None:
-        with _lock:
+        with LOCK:
             self._jit = llvm.create_lljit_compiler(_machine(0))
             builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
             for name, address in imports.items():
@@ -106,5 +112,5 @@ class Library:
         # one after the other: the code before the engine it lives in
         for part in (getattr(self, "_tracker", None), getattr(self, "_jit", None)):
             if part is not None:
-                with _lock:
+                with LOCK:
                     part.close()

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "dsl"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl",),  # imports nothing: the public names are loaded when they are used
     ("dsl.diagnostics", "dsl.userfiles"),
-    ("dsl.types",),
+    ("dsl.types", "dsl.store"),
     ("dsl.ir",),
     ("dsl.ops", "dsl.syntax"),
     ("dsl.ir.text",),  # reads the tables of primitives
@@ -39,6 +39,8 @@ LAZY = {
     ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
     ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
     ("dsl.cli.main", "dsl"): "nor is the version",
+    ("dsl.runtime.objects", "dsl.runtime.llvm"): "the same as for the engine",
+    ("dsl.store", "dsl.diagnostics"): "there is nothing to warn of, as a rule",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",
     ("dsl.runtime.pool", "dsl.runtime.support"): "what has kept no memory has none to give back",
     ("dsl.runtime.support", "dsl.runtime.llvm"): "the same as for the engine",
