@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dsl.diagnostics import Source
-from dsl.driver import Mode, Options
+from dsl.options import Mode, Options
 from dsl.syntax.files import read_source
 from dsl.trees import with_zeros
 from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled
@@ -40,7 +40,7 @@ class Module:
     @property
     def functions(self) -> list[str]:
         """The names of the functions and structs that the file defines, in its order."""
-        return list(self._workspace.session.functions())
+        return list(self._workspace.functions())
 
     @property
     def timings(self) -> dict[str, float]:

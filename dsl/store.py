@@ -215,8 +215,11 @@ _print: list[str] = []
 def fingerprint() -> str:
     """Of this package as it lies there, of Python and of the machine: what is kept holds for the same ones only."""
     if not _print:
-        files = sorted(_files(_package))
-        _print.append(digest(sys.version, sys.implementation.cache_tag or "", *files))
+        files = _files(_package)
+        grammar = os.path.join(os.path.dirname(_package), "grammar")  # in a checkout it lies beside the package
+        if os.path.isfile(os.path.join(grammar, "dfl.lark")):
+            files += _files(grammar)
+        _print.append(digest(sys.version, *sorted(files)))
     return _print[0]
 
 
@@ -228,5 +231,5 @@ def _files(folder: str) -> list[str]:
                 found += _files(entry.path)
         elif not entry.name.endswith(".md"):
             status = entry.stat()
-            found.append(f"{entry.path[len(_package):]} {status.st_size} {status.st_mtime_ns}")
+            found.append(f"{entry.name} {status.st_size} {status.st_mtime_ns}")
     return found

@@ -16,7 +16,6 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from dsl.diagnostics import DslError, error
 from dsl.interp import Memory
-from dsl.ops.evaluation import round_to_f32
 from dsl.runtime.arrays import array_from, array_leaves, as_array, dtype_of, is_complex
 from dsl.runtime.buffers import Buffer
 from dsl.runtime.shape import Items, fields_of, make
@@ -52,6 +51,7 @@ from dsl.types import (
     interned,
     is_complex_number,
     leaves,
+    round_to_f32,
 )
 
 __all__ = ["FunctionLike", "Record", "Ref", "String", "Struct", "from_leaves", "to_leaves", "write_back"]

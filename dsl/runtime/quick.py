@@ -25,8 +25,8 @@ from dsl.runtime.stack import lowest_address
 from dsl.types import BOOLEAN, FLOAT64, INT64, NOTHING, ArrayType, LangType, Prim, TupleType, VectorType, leaves
 
 if TYPE_CHECKING:
-    from dsl.driver import Compiled
     from dsl.runtime.engine import Unit
+    from dsl.runtime.specialised import Specialised
 
 GENERAL = object()  # the call is one for the general way
 Make: TypeAlias = Callable[["_Call", Sequence[Any]], Any]
@@ -104,7 +104,9 @@ class Quick:
         "_captured", "_context", "_make", "_params", "_results", "_room", "_sentinel", "_timings", "_unit", "through"
     )  # fmt: skip
 
-    def __init__(self, compiled: Compiled, captured: Sequence[Any], unit: Unit, through: Through, make: Make) -> None:
+    def __init__(
+        self, compiled: Specialised, captured: Sequence[Any], unit: Unit, through: Through, make: Make
+    ) -> None:
         root = through.unit.root
         self.through = through
         self._captured = tuple(captured)
@@ -167,7 +169,9 @@ class Quick:
         return self._unit.boundary is self.through and not self._unit.outgrown
 
     @staticmethod
-    def of(compiled: Compiled, captured: Sequence[Any], args: Sequence[Any], types: Sequence[LangType]) -> Quick | None:
+    def of(
+        compiled: Specialised, captured: Sequence[Any], args: Sequence[Any], types: Sequence[LangType]
+    ) -> Quick | None:
         """None where the call needs the general way."""
         native = compiled.native
         boundary = native.boundary if native is not None else None
@@ -179,7 +183,7 @@ class Quick:
             return None
         if not all(isinstance(x, float | int) for x in captured) or not all(map(_goes_in, args, types)):
             return None
-        make = _maker(compiled.entry.result, iter(range(len(unit.root.results))))
+        make = _maker(compiled.result, iter(range(len(unit.root.results))))
         return None if make is None or not _addresses_are_known() else Quick(compiled, captured, native, boundary, make)
 
 

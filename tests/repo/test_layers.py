@@ -16,7 +16,7 @@ PACKAGE = ROOT / "dsl"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl",),  # imports nothing: the public names are loaded when they are used
     ("dsl.diagnostics", "dsl.userfiles"),
-    ("dsl.types", "dsl.store"),
+    ("dsl.types", "dsl.store", "dsl.options"),
     ("dsl.ir",),
     ("dsl.ops", "dsl.syntax"),
     ("dsl.ir.text",),  # reads the tables of primitives
@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl.passes",),
     ("dsl.ad", "dsl.interp", "dsl.backend"),
     ("dsl.runtime",),
-    ("dsl.driver", "dsl.trees"),
+    ("dsl.driver", "dsl.trees", "dsl.programs"),
     ("dsl.workspace",),
     ("dsl.api", "dsl.repl", "dsl.check", "dsl.sparse"),
     ("dsl.cli",),
@@ -39,6 +39,14 @@ LAZY = {
     ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
     ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
     ("dsl.cli.main", "dsl"): "nor is the version",
+    ("dsl.workspace", "dsl.driver"): "a program that is known from an earlier process is not compiled again",
+    ("dsl.workspace", "dsl.syntax.ast"): "nor read",
+    ("dsl.workspace", "dsl.syntax.show"): "nor listed, as a rule",
+    ("dsl.runtime.kept", "dsl.runtime.llvm"): "the same as for the engine",
+    ("dsl.interp", "dsl.interp.machine"): "memory in Python is of its kind, also where nothing is interpreted",
+    ("dsl.runtime.engine", "dsl.backend.emit"): "kept code is not made again",
+    ("dsl.runtime.engine", "dsl.backend.listing"): "nor listed, as a rule",
+    ("dsl.runtime.support", "dsl.backend.support"): "the same as for the engine",
     ("dsl.runtime.objects", "dsl.runtime.llvm"): "the same as for the engine",
     ("dsl.store", "dsl.diagnostics"): "there is nothing to warn of, as a rule",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",

@@ -14,21 +14,13 @@ import dsl
 from dsl import store as module
 from dsl.store import BLOCK, Store, digest, store
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 KEY = digest("a key")
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Store:
     return Store(str(tmp_path), 1 << 20)
-
-
-@pytest.fixture
-def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's store is in a folder of the test's."""
-    monkeypatch.delenv("DFL_CACHE")
-    monkeypatch.setenv("DFL_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 def file_of(kept: Store) -> Path:
