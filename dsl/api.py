@@ -11,7 +11,6 @@ Whatever is wrong raises `DslError`.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from dsl.diagnostics import Source
 from dsl.options import Mode, Options
 from dsl.syntax.files import read_source
 from dsl.trees import with_zeros
-from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled
+from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled, write
 
 
 class Module:
@@ -28,9 +27,14 @@ class Module:
     Only the names below are taken; a function of the program that is called like one of them is reached as `m["eval"]`.
     """
 
-    def __init__(self, load: Callable[[], Workspace]) -> None:
+    def __init__(self, load: Callable[[], Workspace], workspace: Workspace | None = None) -> None:
         self._load = load
-        self._workspace = load()
+        self._workspace = load() if workspace is None else workspace
+
+    def __reduce__(self) -> Any:
+        """A copy in another process is the program as it was read here; what it prints there goes to the standard
+        output, and values of its top level are as after loading."""
+        return _module_of, (self._workspace,)
 
     def reload(self) -> None:
         """Read and load the program again; where that fails, the module stays as it was. Functions that were taken from
@@ -109,15 +113,15 @@ def loads(text: str, *, name: str = "<string>", **options: Any) -> Module:
     return Module(lambda: open_workspace(Source(name, text), **options))
 
 
+def _module_of(work: Workspace) -> Module:
+    return Module(lambda: Workspace(work.source, work.options, work.out, work.shown, work.read), work)
+
+
 def open_workspace(
     source: Source, *, out: Callable[[str], None] | None = None, print_expressions: bool = False, **options: Any
 ) -> Workspace:
     """The workspace of a source, for commands. With `print_expressions` the values of bare expressions are printed."""
-    return Workspace(source, Options(**options), out or _write, print_expressions)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
+    return Workspace(source, Options(**options), out or write, print_expressions)
 
 
 # ---------------------------------------------------------------- derivatives

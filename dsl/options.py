@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from dsl.diagnostics import error
 
@@ -36,6 +36,12 @@ class Options:
     interpreter: bool | None = None
     verify: bool = False
     cache: bool = True
+
+    def told(self) -> tuple[Any, ...]:
+        """All of them, in order."""
+        return (
+            self.opt_level, self.mode, self.checks, self.optimize, self.interpreter, self.verify, self.cache
+        )  # fmt: skip
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

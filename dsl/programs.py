@@ -8,14 +8,13 @@ holds only while these are the same.
 from __future__ import annotations
 
 import marshal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dsl.diagnostics import DslError, Source
 from dsl.options import Options
 from dsl.runtime.kept import Unkeepable, keepable_leaves, read_type, written_type
 from dsl.store import digest, fingerprint, store
-from dsl.syntax.files import read_source
 from dsl.types import LangType, all_interned, intern
 
 KIND = "program"
@@ -46,12 +45,11 @@ class Program:
 
 def key_of(source: Source, options: Options, shown: bool) -> str:
     """What a program is found by. `shown`: the values of its bare expressions are printed."""
-    how = options.opt_level, options.mode, options.checks, options.optimize, options.interpreter, options.verify
-    return digest(fingerprint(), source.name, source.text, repr(how), str(shown))
+    return digest(fingerprint(), source.name, source.text, repr(options.told()), str(shown))
 
 
-def find(source: Source, options: Options, shown: bool) -> Program | None:
-    """What was kept of a program, if nothing has changed."""
+def find(source: Source, options: Options, shown: bool, read: Callable[[str], Source]) -> Program | None:
+    """What was kept of a program, if nothing has changed; `read` gives the text of a file."""
     kept = store() if options.cache else None
     if kept is None:
         return None
@@ -63,7 +61,7 @@ def find(source: Source, options: Options, shown: bool) -> Program | None:
     included = {}
     for path, wanted in manifest:
         try:
-            included[path] = read_source(path)
+            included[path] = read(path)
         except DslError:
             return None
         if digest(included[path].text) != wanted:

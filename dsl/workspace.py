@@ -10,19 +10,23 @@ functions are known by their `Origin`, which also stands for their types in call
 
 from __future__ import annotations
 
+import sys
 import unicodedata
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
 from math import factorial
+from os import urandom
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakValueDictionary
 
 from dsl import programs
 from dsl.diagnostics import Source, error
 from dsl.options import Mode, Options, Timings
 from dsl.runtime import kept
-from dsl.runtime.convert import from_leaves, to_leaves, write_back
+from dsl.runtime.convert import from_leaves, remade, to_leaves, write_back
 from dsl.runtime.lock import LOCK
 from dsl.runtime.quick import GENERAL, Quick, forms
 from dsl.runtime.show import show_leaves, to_json
@@ -30,7 +34,7 @@ from dsl.runtime.specialised import Specialised
 from dsl.runtime.typeof import type_of
 from dsl.store import store
 from dsl.syntax.files import read_source
-from dsl.types import BOOLEAN, COMPLEX, FLOAT64, INT64, FnType, LangType, Origin, with_parts
+from dsl.types import BOOLEAN, COMPLEX, FLOAT64, INT64, FnType, LangType, Origin, all_interned, intern, with_parts
 
 if TYPE_CHECKING:
     from dsl.driver import Compiled, Driver
@@ -100,6 +104,7 @@ class Function:
         self._type = None if isinstance(type, Origin) else type
         self.leaves = tuple(leaves)
         self.mode = mode
+        self.path: Origin | None = self.origin  # how it is made again, also where it captures something
         self._transformed: dict[tuple[Any, ...], Function] = {}
         self._quick: dict[tuple[Any, ...], Quick | None] = {}  # by the state of the program and the forms of arguments
 
@@ -139,6 +144,13 @@ class Function:
     def __hash__(self) -> int:
         return hash((id(self.workspace), self.mode))
 
+    def __reduce__(self) -> Any:
+        if self.path is None:
+            raise TypeError(
+                f"{self!r} holds what a call has computed, so it cannot be pickled: pickle the function that gave it"
+            )
+        return _function_of, (self.workspace, tuple(self.path), self.mode)
+
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """The value for these arguments. With `out`, an array of the value's shape, the value is written there."""
         if "out" in keywords and hasattr(keywords["out"], "dtype"):
@@ -163,6 +175,12 @@ class Function:
             types = self.workspace.types_of(args, _argument_names(len(args)))
             self._quick[key] = Quick.of(self.workspace.compiled(self, types), self.leaves, args, types)
         return value
+
+    def in_mode(self, mode: Mode | None) -> Function:
+        """The same function, with derivatives made in another mode."""
+        made = Function(self.workspace, self.type if self.origin is None else self.origin, self.leaves, mode)
+        made.path = self.path
+        return made
 
     # -- derivatives
     def transformed(self, name: str, argnums: Argnums = 0, mode: Mode | None = None) -> Function:
@@ -239,7 +257,18 @@ class Function:
 class Workspace:
     """A program that has been loaded, with what has been compiled of it."""
 
-    def __init__(self, source: Source, options: Options, out: Callable[[str], None], print_expressions: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        options: Options,
+        out: Callable[[str], None],
+        print_expressions: bool,
+        read: Callable[[str], Source] = read_source,
+        quiet: bool = False,
+    ) -> None:
+        """`read` gives the text of a file that is included; `quiet`: what is printed by loading is dropped."""
+        self.read = read
+        self.token = ""  # tells the workspace from all others, where copies of it are about
         self.source = source
         self.options = options
         self.out = out
@@ -254,17 +283,18 @@ class Workspace:
         self.patterns: dict[Any, Any] = {}  # of sparse Jacobians, as `dsl.sparse` found them
         self.extended = False  # it is more than its source says
         with self.timings.stage("load"):
-            found = programs.find(source, options, print_expressions)
+            found = programs.find(source, options, print_expressions, read)
             if found is None:
-                self._load(None)
+                self._load(None, quiet)
             else:
                 self.program = found
                 for text in found.printed:
-                    out(text)
+                    if not quiet:
+                        out(text)
 
-    def _load(self, known: programs.Program | None) -> None:
-        """Read the program and run its top level; where that has been done before, without printing, and with the
-        files that it included then."""
+    def _load(self, known: programs.Program | None, quiet: bool = True) -> None:
+        """Read the program and run its top level; where that has been done before, `quiet`, and with the files that it
+        included then."""
         from dsl.driver import Driver
 
         included: dict[str, Source] = {} if known is None else dict(known.included)
@@ -272,15 +302,15 @@ class Workspace:
 
         def read(path: str) -> Source:
             if path not in included:
-                included[path] = read_source(path)
+                included[path] = self.read(path)
             return included[path]
 
-        def write(text: str) -> None:
+        def record(text: str) -> None:
             printed.append(text)
-            if known is None:
+            if not quiet:
                 self.out(text)
 
-        driver = Driver(self.source, self.options, write, self.timings, read)
+        driver = Driver(self.source, self.options, record, self.timings, read)
         driver.session.load(print_expressions=self.shown)
         driver.out = self.out
         self._driver = driver
@@ -336,7 +366,12 @@ class Workspace:
                 raise error("E0201", f"the program does not define {name}", hint=hint)
             wanted = alike[0]
         found = self._global(wanted)
-        return self.function(wanted) if found is None else from_leaves(found[1], found[0], self._wrap)
+        if found is None:
+            return self.function(wanted)
+        value = from_leaves(found[1], found[0], self._wrap)
+        if isinstance(value, Function):
+            value.path = Origin((wanted,))
+        return value
 
     def _global(self, name: str) -> tuple[LangType, Sequence[Any]] | None:
         """The type and leaves of a top-level value, None where the name is not one's."""
@@ -523,8 +558,32 @@ class Workspace:
         """What a function of the language, given by its text, makes of `fn`."""
         if fn.origin is not None:
             return Function(self, Origin((*fn.origin, text)), (), mode or fn.mode)
-        made = self.apply(self._helper(text), (fn,), {})
-        return Function(self, made.type, made.leaves, mode or fn.mode)
+        result = self.apply(self._helper(text), (fn,), {})
+        made = Function(self, result.type, result.leaves, mode or fn.mode)
+        made.path = None if fn.path is None else Origin((*fn.path, text))
+        return made
+
+    # -- copies in other processes
+    def __reduce__(self) -> Any:
+        if self.extended:
+            raise TypeError("the program is more than its text says by now: it cannot be pickled")
+        included = {path: source.text for path, source in self.program.included.items()}
+        if not self.token:
+            self.token = urandom(16).hex()
+            _at_hand[self.token] = self
+        own = self.source.name, self.source.text, included, self.options.told(), self.shown
+        return _workspace_of, (self.token, *own)
+
+    def _reduced(self, type: LangType, items: Sequence[Any], memory: Any) -> Any:
+        """How a struct or a reference of the program is copied to another process."""
+        try:
+            written = kept.written_type(type, named=True)
+        except kept.Unkeepable:
+            raise TypeError(f"a {type} cannot be pickled: what it is depends on the place that made it") from None
+        return _value_of, (self, written, items, memory, all_interned() if memory is not None else [])
+
+    def _declared(self, name: str) -> object:
+        return self.session.structs.get(name) or self.session.base.type(name)
 
     # -- looking
     def code(self, stage: str, text: str, optimize: bool = True, raw: bool = False) -> Code:
@@ -540,6 +599,50 @@ class Workspace:
     def listing(self, stage: str, entry: Entry, mode: Mode | None, optimize: bool, raw: bool) -> Code:
         options = replace(self.options, mode=mode or self.options.mode)
         return Code(self.driver.listing(stage, entry, options, optimize, raw).rstrip("\n"))
+
+
+# ---------------------------------------------------------------- copies in other processes
+
+_at_hand: WeakValueDictionary[str, Workspace] = WeakValueDictionary()
+_copies: deque[Workspace] = deque(maxlen=16)  # the last ones stay, for the next function of theirs that comes
+
+
+def _workspace_of(
+    token: str, name: str, text: str, included: dict[str, str], told: Sequence[Any], shown: bool
+) -> Workspace:
+    """The workspace that was pickled: itself, where it is of this process or was when it was forked, or its copy."""
+    with LOCK:
+        found = _at_hand.get(token)
+        if found is None:
+            texts = {path: Source(path, text) for path, text in included.items()}
+
+            def read(path: str) -> Source:
+                return texts[path] if path in texts else read_source(path)
+
+            found = Workspace(Source(name, text), Options(*told), write, shown, read, quiet=True)
+            found.token = token
+            _at_hand[token] = found
+            _copies.append(found)
+        return found
+
+
+def _function_of(workspace: Workspace, path: Sequence[str], mode: Mode | None) -> Function:
+    name, *transforms = path
+    made = workspace.lookup(name) if name in workspace.names() else workspace.function(name)
+    for text in transforms:
+        made = workspace.transform(text, made, None)
+    return made if made.mode == mode else made.in_mode(mode)
+
+
+def write(text: str) -> None:
+    """Where what programs print goes, if nothing else is said."""
+    sys.stdout.write(text)
+
+
+def _value_of(workspace: Workspace, written: Any, items: Sequence[Any], memory: Any, texts: Sequence[str]) -> Any:
+    for text in texts:
+        intern(text)
+    return remade(kept.read_type(written, workspace._declared), items, memory, workspace._wrap)
 
 
 @cache

@@ -57,24 +57,26 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def written_type(t: Any) -> Any:
-    """A type, or what is in a field of one."""
+def written_type(t: Any, named: bool = False) -> Any:
+    """A type, or what is in a field of one. `named`: structs are written by their names, for who knows the program."""
     if isinstance(t, str | int):
         return t
     if isinstance(t, tuple):
-        return ("()", *map(written_type, t))
+        return ("()", *(written_type(part, named) for part in t))
     if isinstance(t, FnType) and isinstance(t.key, Origin) and not t.captures:
         return ("Origin", *t.key)
     if is_complex_number(t) and t.params == COMPLEX.params:
         return ("Complex",)
     name = type(t).__name__
+    if named and name in _NAMED and not t.site:
+        return (name, *(written_type(getattr(t, f), named) for f in _NAMED[name]))
     if name not in _FIELDS:
         raise Unkeepable(t)
-    return (name, *(written_type(getattr(t, f)) for f in _FIELDS[name]))
+    return (name, *(written_type(getattr(t, f), named) for f in _FIELDS[name]))
 
 
-def read_type(tree: Any) -> Any:
-    """What `written_type` wrote."""
+def read_type(tree: Any, declared: Callable[[str], object] = str) -> Any:
+    """What `written_type` wrote; `declared` knows the structs that are named."""
     if not isinstance(tree, tuple):
         return tree
     name, *parts = tree
@@ -82,9 +84,16 @@ def read_type(tree: Any) -> Any:
         return Origin(parts).type
     if name == "Complex":
         return COMPLEX
-    values = map(read_type, parts)
+    values = [read_type(part, declared) for part in parts]
+    if name == "StructType":
+        return all_types.StructType(declared(values[0]), *values)
     return tuple(values) if name == "()" else getattr(all_types, name)(*values)
 
+
+# Those that a struct's declaration, or a place in a program, belongs to.
+_NAMED: dict[str, tuple[str, ...]] = {
+    "StructType": ("name", "params", "names", "items", "mutable"), "RefType": ("item",),
+}  # fmt: skip
 
 _LEAVES: dict[str, LeafType] = {"f64": F64, "f32": F32, "i64": I64, "bool": BOOL, "obj": OBJ}
 
