@@ -31,21 +31,6 @@ class Terminal:
     value: object
     span: Span
 
-    # Lark reads these from every token; positions are in `span` instead.
-    @property
-    def start_pos(self) -> int:
-        return self.span.start
-
-    @property
-    def end_pos(self) -> int:
-        return self.span.end
-
-    @property
-    def line(self) -> int:
-        return 0
-
-    column = end_line = end_column = line
-
 
 # What different spellings of one operator become.
 ALIASES = {"≤": "<=", "≥": ">=", "≠": "!=", "≡": "===", "∈": "in", "−": "-", "·": "⋅"}

@@ -39,12 +39,13 @@ LAZY = {
     ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
     ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
     ("dsl.cli.main", "dsl"): "nor is the version",
+    ("dsl.syntax.parser", "dsl.syntax.grammar"): "Lark is needed only where the grammar is newer than its tables",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",
     ("dsl.runtime.pool", "dsl.runtime.support"): "what has kept no memory has none to give back",
     ("dsl.runtime.support", "dsl.runtime.llvm"): "the same as for the engine",
 }
 # Third-party packages that are slow to import: where each may be imported at all.
-HEAVY = {"lark": ("dsl.syntax",), "llvmlite": ("dsl.backend", "dsl.runtime"), "numpy": ("dsl.runtime",)}
+HEAVY = {"lark": ("dsl.syntax.grammar",), "llvmlite": ("dsl.backend", "dsl.runtime"), "numpy": ("dsl.runtime",)}
 
 
 def modules() -> dict[str, Path]:
