@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -26,6 +25,7 @@ from dsl.ops import Arithmetic
 from dsl.passes.common import called
 from dsl.passes.globals import bind_globals
 from dsl.passes.pipeline import optimise
+from dsl.records import dataclass, replace
 from dsl.runtime.engine import Unit, compile_unit
 from dsl.runtime.lending import Access, arrays_lent
 from dsl.syntax import parse_expression, parse_file

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from math import factorial
@@ -19,6 +18,7 @@ from dsl.diagnostics import DslError, Source, error
 from dsl.driver import Compiled, Driver, Mode, Options
 from dsl.lower.declarations import StructDecl
 from dsl.lower.session import Entry
+from dsl.records import dataclass, replace
 from dsl.runtime.convert import from_leaves, to_leaves, write_back
 from dsl.runtime.quick import GENERAL, Quick, forms
 from dsl.runtime.show import show_leaves, to_json

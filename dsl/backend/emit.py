@@ -9,7 +9,6 @@ whether line tables are asked for. Expects a verified program without derivative
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from dsl.backend import kernels, memory
 from dsl.backend.debug import DebugInfo, Metadata
@@ -19,6 +18,7 @@ from dsl.backend.signature import Signature, reachable, signatures
 from dsl.backend.support import Piece, areas, core, interface, kernel, shared
 from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Program
+from dsl.records import dataclass
 from dsl.types import BOOL, LeafType, Mem, Scalar
 
 ENTRY = "dfl.entry"

@@ -7,9 +7,8 @@ a wrong example and the right one, is in `pages`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dsl.diagnostics.pages import PAGES
+from dsl.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from dsl.diagnostics import Span
+from dsl.records import dataclass
 from dsl.syntax.reports import FOREIGN_OPERATORS
 
 

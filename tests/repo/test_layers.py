@@ -15,6 +15,7 @@ PACKAGE = ROOT / "dsl"
 # import each other, modules of different prefixes only downwards, never sideways.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl",),  # imports nothing: the public names are loaded when they are used
+    ("dsl.records",),
     ("dsl.diagnostics", "dsl.userfiles"),
     ("dsl.types",),
     ("dsl.ir",),
