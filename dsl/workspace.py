@@ -297,14 +297,17 @@ class Workspace:
         return replace(call, fn=Name("gradient", span=call.span), args=(call.fn, *call.args), infix=False)
 
     # -- calls
-    def apply(self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], mode: Mode | None = None) -> Result:
-        """Call a function with Python values; compiled code is kept by the types of the arguments."""
+    def apply(
+        self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], mode: Mode | None = None, once: bool = False
+    ) -> Result:
+        """Call a function with Python values; compiled code is kept by the types of the arguments. `once`: as for
+        `evaluate`."""
         values = (*args, *keywords.values())
         names = (*_argument_names(len(args)), *keywords)
         types = self.types_of(values, names)
         compiled = self.compiled(fn, types, tuple(keywords), mode)
         parts = [to_leaves(value, t, name) for value, t, name in zip(values, types, names, strict=True)]
-        results = self.driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)])
+        results = self.driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)], once)
         for value, t, part in zip(values, types, parts, strict=True):
             if isinstance(value, dict | tuple):  # all else by reference shares its memory with the leaves
                 write_back(value, t, part, self._wrap)
@@ -337,8 +340,8 @@ class Workspace:
         """What a function of the language, given by its text, makes of `fn`."""
         helper = self._functions.get(text)
         if helper is None:
-            helper = self._functions[text] = self.value(self.evaluate(self.expression(text)))
-        made = self.apply(helper, (fn,), {})
+            helper = self._functions[text] = self.value(self.evaluate(self.expression(text), once=True))
+        made = self.apply(helper, (fn,), {}, once=True)
         return Function(self, made.type, made.leaves, mode or fn.mode)
 
     # -- looking
