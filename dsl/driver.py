@@ -18,8 +18,6 @@ from dsl.ad import Plan, expand, flat_parameters, reverse_plan
 from dsl.diagnostics import Source, error
 from dsl.interp import run as interpret
 from dsl.ir.core import Function, Program, Region, RegionBuilder, clone_function
-from dsl.ir.text import print_program
-from dsl.ir.verifier import verify
 from dsl.lower.session import Entry, Session
 from dsl.ops import Arithmetic
 from dsl.passes.common import called
@@ -190,6 +188,8 @@ class Driver:
                     optimise(program, roots, "after-ad", verify=o.verify)
             del root.attrs["present"], root.attrs["sizes"]
             if o.verify:
+                from dsl.ir.verifier import verify
+
                 verify(program)
         return Compiled(entry, o, program, globals_, self.timings, apart)
 
@@ -235,6 +235,8 @@ class Driver:
 
     def listing(self, stage: str, entry: Entry, options: Options, optimize: bool, raw: bool) -> str:
         """The text of an entry at a stage: lowered, typed, adjoint, plan, llvm or native."""
+        from dsl.ir.text import print_program
+
         if stage == "lowered":
             return print_program(entry.program)
         if stage == "plan":

@@ -42,6 +42,11 @@ LAZY = {
     ("dsl.cli.main", "dsl"): "nor is the version",
     ("dsl.syntax.parser", "dsl.syntax.grammar"): "Lark is needed only where the grammar is newer than its tables",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",
+    ("dsl.runtime.engine", "dsl.backend.listing"): "most code is never looked at",
+    ("dsl.driver", "dsl.ir.text"): "the same",
+    ("dsl.driver", "dsl.ir.verifier"): "only developers check the invariants",
+    ("dsl.passes.pipeline", "dsl.ir.verifier"): "the same",
+    ("dsl.diagnostics.codes", "dsl.diagnostics.pages"): "pages are needed where an error is explained",
     ("dsl.runtime.pool", "dsl.runtime.support"): "what has kept no memory has none to give back",
     ("dsl.runtime.support", "dsl.runtime.llvm"): "the same as for the engine",
 }
