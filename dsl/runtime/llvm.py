@@ -34,11 +34,19 @@ def _machine(level: int) -> llvm.TargetMachine:
     )
 
 
-@cache
-def _pass_builder(level: int) -> llvm.PassBuilder:
+def _optimise(module: llvm.ModuleRef, level: int) -> None:
+    """With a builder of its own: each run leaves hooks in its builder, which all later runs would go through."""
     options = llvm.create_pipeline_tuning_options(level)
     options.loop_vectorization = options.slp_vectorization = level > 1
-    return llvm.create_pass_builder(_machine(level), options)
+    builder = llvm.create_pass_builder(_machine(level), options)
+    passes = builder.getModulePassManager()
+    try:
+        passes.run(module, builder)
+    finally:
+        llvm.ffi.lib.LLVMPY_DisposeNewModulePassManger(passes)  # llvmlite does not dispose of it
+        passes.detach()
+        builder.close()
+        options.close()
 
 
 @contextmanager
@@ -53,11 +61,7 @@ def _module(text: str, level: int) -> Iterator[llvm.ModuleRef]:
         try:
             module.verify()
             if level:
-                passes = _pass_builder(level).getModulePassManager()
-                passes.run(module, _pass_builder(level))
-                # llvmlite does not dispose of it
-                llvm.ffi.lib.LLVMPY_DisposeNewModulePassManger(passes)
-                passes.detach()
+                _optimise(module, level)
             yield module
         finally:
             module.close()
