@@ -25,7 +25,7 @@ from dsl.runtime.show import show_leaves, to_json
 from dsl.runtime.typeof import type_of
 from dsl.syntax import show
 from dsl.syntax.ast import Call, Expr, Name
-from dsl.types import BOOLEAN, FLOAT64, INT64, FnType, LangType
+from dsl.types import BOOLEAN, FLOAT64, INT64, FnType, LangType, leaves
 
 _PYTHON_TYPES: dict[object, LangType] = {float: FLOAT64, int: INT64, bool: BOOLEAN}
 Argnums: TypeAlias = int | tuple[int, ...]
@@ -337,12 +337,16 @@ class Workspace:
         return self.value(self.apply(self.function(name), args, {}, mode))
 
     def transform(self, text: str, fn: Function, mode: Mode | None) -> Function:
-        """What a function of the language, given by its text, makes of `fn`."""
+        """What a function of the language, given by its text, makes of `fn`. A function that captures nothing but such
+        functions is its type: to know that, nothing has to run."""
         helper = self._functions.get(text)
         if helper is None:
-            helper = self._functions[text] = self.value(self.evaluate(self.expression(text), once=True))
-        made = self.apply(helper, (fn,), {}, once=True)
-        return Function(self, made.type, made.leaves, mode or fn.mode)
+            expression = self.expression(text)
+            made = self.driver.lower(lambda: self.session.eval_entry(expression))
+            helper = self._functions[text] = Function(self, made.result)
+        result = self.entry(helper.type, (fn.type,)).result
+        captured = self.apply(helper, (fn,), {}, once=True).leaves if leaves(result) else ()
+        return Function(self, result, captured, mode or fn.mode)
 
     # -- looking
     def code(self, stage: str, text: str, optimize: bool = True, raw: bool = False) -> Code:
