@@ -308,6 +308,7 @@ def _list(type: str, operands: Iterable[str]) -> str:
     return ", ".join(f"{type} {o}" for o in operands)
 
 
+WITH_LOOPS = frozenset({"powi.f64", "powi.f32", "ipow.i64"})
 _INDEXED = {"besselj": "jn", "bessely": "yn"}
 _WRITTEN: dict[str, str] = {
     "powi.f64": _powi("f64", "double"),
