@@ -10,7 +10,6 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,14 +18,13 @@ from dsl.analysis.writes import written_paths
 from dsl.diagnostics import Source, error
 from dsl.interp import run as interpret
 from dsl.ir.core import Function, Program, Region, RegionBuilder, clone_function
-from dsl.ir.text import print_program
-from dsl.ir.verifier import verify
 from dsl.lower.session import Entry, Session
 from dsl.ops import Arithmetic
 from dsl.options import Options, Timings
 from dsl.passes.common import called
 from dsl.passes.globals import bind_globals
 from dsl.passes.pipeline import optimise
+from dsl.records import dataclass, replace
 from dsl.runtime.engine import Unit, compile_unit
 from dsl.runtime.lending import Access
 from dsl.runtime.lock import LOCK
@@ -174,6 +172,8 @@ class Driver:
                     optimise(program, roots, "after-ad", verify=o.verify)
             del root.attrs["present"], root.attrs["sizes"]
             if o.verify:
+                from dsl.ir.verifier import verify
+
                 verify(program)
         return Compiled(self, entry, o, program, globals_, apart)
 
@@ -189,6 +189,8 @@ class Driver:
 
     def listing(self, stage: str, entry: Entry, options: Options, optimize: bool, raw: bool) -> str:
         """The text of an entry at a stage: lowered, typed, adjoint, plan, llvm or native."""
+        from dsl.ir.text import print_program
+
         if stage == "lowered":
             return print_program(entry.program)
         if stage == "plan":

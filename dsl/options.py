@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from dsl.diagnostics import error
+from dsl.records import dataclass
 
 Mode: TypeAlias = Literal["auto", "forward", "reverse"]
 MODES = ("auto", "forward", "reverse")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ctypes import c_float
-from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from dsl.records import dataclass, replace
 
 try:  # without the rest of hashlib, which takes long to import
     from _blake2 import blake2b

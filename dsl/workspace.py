@@ -14,7 +14,6 @@ import sys
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
 from math import factorial
@@ -25,6 +24,7 @@ from weakref import WeakValueDictionary
 from dsl import programs
 from dsl.diagnostics import Source, error
 from dsl.options import Mode, Options, Timings
+from dsl.records import dataclass, replace
 from dsl.runtime import kept
 from dsl.runtime.convert import from_leaves, remade, to_leaves, write_back
 from dsl.runtime.lock import LOCK
@@ -34,7 +34,19 @@ from dsl.runtime.specialised import Specialised
 from dsl.runtime.typeof import type_of
 from dsl.store import store
 from dsl.syntax.files import read_source
-from dsl.types import BOOLEAN, COMPLEX, FLOAT64, INT64, FnType, LangType, Origin, all_interned, intern, with_parts
+from dsl.types import (
+    BOOLEAN,
+    COMPLEX,
+    FLOAT64,
+    INT64,
+    FnType,
+    LangType,
+    Origin,
+    all_interned,
+    intern,
+    leaves,
+    with_parts,
+)
 
 if TYPE_CHECKING:
     from dsl.driver import Compiled, Driver
@@ -444,7 +456,9 @@ class Workspace:
         """A function of the language, given by its text."""
         helper = self._functions.get(text)
         if helper is None:
-            helper = self._functions[text] = self.value(self.evaluate(self.expression(text)))
+            expression = self.expression(text)
+            made = self.driver.lower(lambda: self.session.eval_entry(expression))
+            helper = self._functions[text] = Function(self, made.result)
         return helper
 
     def _wrap(self, type: LangType, leaves: Sequence[Any]) -> Function:
@@ -467,14 +481,17 @@ class Workspace:
         return replace(call, fn=Name("gradient", span=call.span), args=(call.fn, *call.args), infix=False)
 
     # -- calls
-    def apply(self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], mode: Mode | None = None) -> Result:
-        """Call a function with Python values; compiled code is kept by the types of the arguments."""
+    def apply(
+        self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], mode: Mode | None = None, once: bool = False
+    ) -> Result:
+        """Call a function with Python values; compiled code is kept by the types of the arguments. `once`: as for
+        `evaluate`."""
         values = (*args, *keywords.values())
         names = (*_argument_names(len(args)), *keywords)
         types = self.types_of(values, names)
         compiled = self.compiled(fn, types, tuple(keywords), mode)
         parts = [to_leaves(value, t, name) for value, t, name in zip(values, types, names, strict=True)]
-        results = compiled.call([*fn.leaves, *chain.from_iterable(parts)], self.out)
+        results = compiled.call([*fn.leaves, *chain.from_iterable(parts)], self.out, once)
         for value, t, part in zip(values, types, parts, strict=True):
             if isinstance(value, dict | tuple):  # all else by reference shares its memory with the leaves
                 write_back(value, t, part, self._wrap)
@@ -558,8 +575,10 @@ class Workspace:
         """What a function of the language, given by its text, makes of `fn`."""
         if fn.origin is not None:
             return Function(self, Origin((*fn.origin, text)), (), mode or fn.mode)
-        result = self.apply(self._helper(text), (fn,), {})
-        made = Function(self, result.type, result.leaves, mode or fn.mode)
+        helper = self._helper(text)
+        result = self.entry(helper.type, (fn.type,)).result
+        captured = self.apply(helper, (fn,), {}, once=True).leaves if leaves(result) else ()
+        made = Function(self, result, captured, mode or fn.mode)
         made.path = None if fn.path is None else Origin((*fn.path, text))
         return made
 

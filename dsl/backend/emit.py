@@ -16,11 +16,12 @@ from dsl.backend.function import FunctionEmitter, identifier
 from dsl.backend.layout import WORD, Context, record_type, register_type
 from dsl.backend.signature import Signature, reachable, signatures
 from dsl.backend.support import Piece, areas, core, interface, kernel, shared
-from dsl.backend.unit import ENTRY, EmittedUnit, Site
+from dsl.backend.unit import ENTRY, STRAIGHT, EmittedUnit, Site
 from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Program
 from dsl.types import BOOL, LeafType, Mem
 
+_SHORT = 100  # ops
 _STACK_RESERVE = 1 << 18  # for the C library, Python's printing, and functions that do not look at the stack
 _FRAME_A_VALUE = 24       # an upper estimate of the stack that a value takes where it is spilled
 
@@ -63,6 +64,7 @@ class UnitEmitter:
         allocates = self.uses_memory or takes_memory
         support = (*[core()] * allocates, *[areas()] * self.uses_regions, *self.pieces.values())
         parts = [
+            *[STRAIGHT.rstrip()] * self._straight(allocates),
             *(f"%record.{k} = type {record_type(fields)}" for k, fields in enumerate(self.records)),
             *self.externals.values(),
             *bodies,
@@ -80,6 +82,12 @@ class UnitEmitter:
         parts += self.debug.listing()
         parts += self.metadata.listing()
         return EmittedUnit(**{**vars(unit), "text": "\n".join(parts) + "\n"})
+
+    def _straight(self, allocates: bool) -> bool:
+        """Whether the module is short code of one function without loops and memory."""
+        ops = [op.name for op in self.root.body.walk()]
+        loops = not {"for", "loop", "call"}.isdisjoint(ops) or not kernels.WITH_LOOPS.isdisjoint(self.kernels)
+        return not loops and not allocates and len(ops) <= _SHORT
 
     # ------------------------------------------------------------ what functions ask for
     def site(self, code: str, text: str, hint: str, span: Span, types: tuple[LeafType, ...]) -> int:

@@ -8,10 +8,10 @@ is true where it failed, before its results. Many results are written through a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsl.backend.layout import register_type
+from dsl.records import dataclass
 from dsl.types import LeafType
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dsl.backend.signature import Signature
 from dsl.diagnostics import Span
+from dsl.records import dataclass
 from dsl.types import LeafType, Scalar
 
 ENTRY = "dfl.entry"
+STRAIGHT = "; short, without loops and memory\n"  # begins the text of such a module
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dsl.diagnostics import error
 from dsl.interp import Memory
+from dsl.records import dataclass
 from dsl.runtime.buffers import Flat, Lent
 from dsl.types import LeafType, Mem
 

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "dsl"
 # import each other, modules of different prefixes only downwards, never sideways.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl",),  # imports nothing: the public names are loaded when they are used
+    ("dsl.records",),
     ("dsl.diagnostics", "dsl.userfiles"),
     ("dsl.types", "dsl.store", "dsl.options"),
     ("dsl.ir",),
@@ -45,16 +46,21 @@ LAZY = {
     ("dsl.runtime.kept", "dsl.runtime.llvm"): "the same as for the engine",
     ("dsl.interp", "dsl.interp.machine"): "memory in Python is of its kind, also where nothing is interpreted",
     ("dsl.runtime.engine", "dsl.backend.emit"): "kept code is not made again",
-    ("dsl.runtime.engine", "dsl.backend.listing"): "nor listed, as a rule",
     ("dsl.runtime.support", "dsl.backend.support"): "the same as for the engine",
     ("dsl.runtime.objects", "dsl.runtime.llvm"): "the same as for the engine",
     ("dsl.store", "dsl.diagnostics"): "there is nothing to warn of, as a rule",
+    ("dsl.syntax.parser", "dsl.syntax.grammar"): "Lark is needed only where the grammar is newer than its tables",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",
+    ("dsl.runtime.engine", "dsl.backend.listing"): "most code is never looked at",
+    ("dsl.driver", "dsl.ir.text"): "the same",
+    ("dsl.driver", "dsl.ir.verifier"): "only developers check the invariants",
+    ("dsl.passes.pipeline", "dsl.ir.verifier"): "the same",
+    ("dsl.diagnostics.codes", "dsl.diagnostics.pages"): "pages are needed where an error is explained",
     ("dsl.runtime.pool", "dsl.runtime.support"): "what has kept no memory has none to give back",
     ("dsl.runtime.support", "dsl.runtime.llvm"): "the same as for the engine",
 }
 # Third-party packages that are slow to import: where each may be imported at all.
-HEAVY = {"lark": ("dsl.syntax",), "llvmlite": ("dsl.backend", "dsl.runtime"), "numpy": ("dsl.runtime",)}
+HEAVY = {"lark": ("dsl.syntax.grammar",), "llvmlite": ("dsl.backend", "dsl.runtime"), "numpy": ("dsl.runtime",)}
 
 
 def modules() -> dict[str, Path]:
