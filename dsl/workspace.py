@@ -277,8 +277,10 @@ class Workspace:
         print_expressions: bool,
         read: Callable[[str], Source] = read_source,
         quiet: bool = False,
+        known: programs.Program | None = None,
     ) -> None:
-        """`read` gives the text of a file that is included; `quiet`: what is printed by loading is dropped."""
+        """`read` gives the text of a file that is included; `quiet`: what is printed by loading is dropped. `known`:
+        what was kept of the program, where that has been looked up; nothing is printed again."""
         self.read = read
         self.token = ""  # tells the workspace from all others, where copies of it are about
         self.source = source
@@ -295,14 +297,13 @@ class Workspace:
         self.patterns: dict[Any, Any] = {}  # of sparse Jacobians, as `dsl.sparse` found them
         self.extended = False  # it is more than its source says
         with self.timings.stage("load"):
-            found = programs.find(source, options, print_expressions, read)
+            found = known or programs.find(source, options, print_expressions, read)
             if found is None:
                 self._load(None, quiet)
             else:
                 self.program = found
-                for text in found.printed:
-                    if not quiet:
-                        out(text)
+                for text in found.printed if known is None and not quiet else ():
+                    out(text)
 
     def _load(self, known: programs.Program | None, quiet: bool = True) -> None:
         """Read the program and run its top level; where that has been done before, `quiet`, and with the files that it
@@ -508,6 +509,10 @@ class Workspace:
                 found = self._compiled.get(key) or self._kept(key) or self._made(key)
                 self._compiled[key] = found
         return found
+
+    def compiled_before(self, fn: Function, types: Sequence[LangType]) -> Specialised | None:
+        """The same where an earlier process has done it, else None."""
+        return self._kept(self._key(fn, types, (), None))
 
     def compiled_here(
         self, fn: Function, types: Sequence[LangType], keywords: Sequence[str] = (), mode: Mode | None = None

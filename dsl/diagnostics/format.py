@@ -6,7 +6,6 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from decimal import Decimal
 
 
 def show_float(x: float) -> str:
@@ -55,11 +54,11 @@ def _special(x: float) -> str:
 
 def _digits(text: str) -> tuple[str, str, int]:
     """Sign, significant digits without trailing zeros, and the place of the point behind the first of them."""
-    sign, digits, exponent = Decimal(text).as_tuple()
-    assert isinstance(exponent, int)
-    point = exponent + len(digits) - 1
-    significant = "".join(map(str, digits)).lstrip("0").rstrip("0")
-    return "-" * sign, significant, point if significant else 0
+    mantissa, _, exponent = text.removeprefix("-").partition("e")
+    whole, _, part = mantissa.partition(".")
+    digits = (whole + part).lstrip("0")
+    point = int(exponent or 0) - len(part) + len(digits) - 1
+    return "-" * text.startswith("-"), digits.rstrip("0"), point if digits else 0
 
 
 def _notation(sign: str, digits: str, point: int) -> str:
