@@ -11,6 +11,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Sequence
+from math import isinf
 from typing import Any
 
 from dsl import programs
@@ -22,7 +23,7 @@ from dsl.syntax.files import read_source
 from dsl.types import FLOAT64, INT64, Irrational, LangType, Origin
 from dsl.workspace import Function, Result, Workspace, write
 
-_CALL = re.compile(r"\s*(?:gradient\(\s*(\w+!?)\s*,([^()]*)\)|(\w+!?)('*)\(([^()]*)\))\s*")
+_CALL = re.compile(r"\s*(?:gradient\(\s*([^\W\d]\w*!?)\s*,([^()]*)\)|([^\W\d]\w*!?)('*)\(([^()]*)\))\s*")
 _NUMBER = re.compile(r"\s*(-?)(?:(\d{1,18})|(\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+)|(π))\s*", re.ASCII)
 PRIME = "f -> f'"
 
@@ -68,7 +69,7 @@ def _arguments(text: str) -> Arguments | None:
         if found is None:
             return None
         sign, integer, real, pi = found.groups()
-        if pi and sign:
+        if (pi and sign) or (real and isinf(float(real))):
             return None
         types.append(INT64 if integer else FLOAT64 if real else Irrational("π"))
         if not pi:
@@ -105,7 +106,7 @@ def _kept(call: PlainCall, work: Workspace) -> Specialised | None:
 def keep(work: Workspace, text: str, command: str) -> None:
     """Compile a call that has just been evaluated for arguments of its types, where it is plain, so that the next
     process finds it."""
-    if store() is None or work.options != Options():
+    if store() is None or work.options != Options() or work.session.warned:
         return
     call = PlainCall.read(text, command)
     called = None if call is None else call.function(work)
