@@ -75,7 +75,8 @@ def wrong(found: dict[str, Any]) -> list[str]:
         return math.isclose(a, b, rel_tol=1e-12) if isinstance(b, float) else bool(a == b)
 
     expected = {name: value for name, (_, value) in JOBS.items()}
-    return [f"{k} is {found.get(k)!r}, not {b!r}" for k, b in expected.items() if k not in found or not near(found[k], b)]
+    missed = [name for name, value in expected.items() if name not in found or not near(found[name], value)]
+    return [f"{name} is {found.get(name)!r}, not {expected[name]!r}" for name in missed]
 
 
 # ---------------------------------------------------------------- processes
