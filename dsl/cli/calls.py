@@ -85,7 +85,7 @@ def run_kept(words: Sequence[str], command: str) -> bool:
     try:
         source = read_source(words[0])
         program = programs.find(source, Options(), False, read_source)
-        found = None if program is None else _kept(call, Workspace(source, Options(), write, False, known=program))
+        found = None if program is None else _kept(call, Workspace(source, Options(), known=program))
         if program is None or found is None:
             return False
         result = Result(found.result, found.call(call.leaves, write))

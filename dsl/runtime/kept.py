@@ -19,6 +19,7 @@ from dsl.diagnostics import NO_SPAN, Source, Span
 from dsl.options import Options, Timings
 from dsl.runtime.engine import Unit
 from dsl.runtime.lending import Access
+from dsl.runtime.lock import LOCK
 from dsl.runtime.objects import KIND as OBJECT
 from dsl.runtime.objects import object_key
 from dsl.runtime.specialised import Specialised
@@ -262,7 +263,7 @@ class Kept(Specialised):
     def unit(self) -> Unit:
         assert self.native is not None
         if self.native.boundary is None:
-            with self._timings.stage("llvm"):
+            with LOCK, self._timings.stage("llvm"):
                 self.native.link()
         return self.native
 

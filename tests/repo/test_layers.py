@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl.ad", "dsl.interp", "dsl.backend"),
     ("dsl.runtime",),
     ("dsl.driver", "dsl.trees", "dsl.programs"),
+    ("dsl.copies",),
     ("dsl.workspace",),
     ("dsl.api", "dsl.repl", "dsl.check", "dsl.sparse"),
     ("dsl.cli",),
