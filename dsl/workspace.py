@@ -13,14 +13,18 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from math import factorial
+from time import perf_counter
 from typing import Any, TypeAlias
+from weakref import WeakSet
 
 from dsl.diagnostics import DslError, Source, error
 from dsl.driver import Compiled, Driver, Mode, Options
 from dsl.lower.declarations import StructDecl
 from dsl.lower.session import Entry
 from dsl.runtime.convert import from_leaves, to_leaves, write_back
-from dsl.runtime.quick import GENERAL, Quick, forms
+from dsl.runtime.entries import entry_of
+from dsl.runtime.native import Callable as NativeCallable
+from dsl.runtime.native import note_stack
 from dsl.runtime.show import show_leaves, to_json
 from dsl.runtime.typeof import type_of
 from dsl.syntax import show
@@ -29,9 +33,11 @@ from dsl.types import BOOLEAN, FLOAT64, INT64, FnType, LangType
 
 _PYTHON_TYPES: dict[object, LangType] = {float: FLOAT64, int: INT64, bool: BOOLEAN}
 Argnums: TypeAlias = int | tuple[int, ...]
+MOST_ENTRIES = 8  # of a function: arguments of other types take the general way
 
 # Transforms as functions of the language; {g} stands for the entries of the gradient g that were asked for.
 TRANSFORMS = {
+    "gradient": "f -> (xs...) -> gradient(f, xs...)",
     "grad": "f -> (xs...) -> (g = gradient(f, xs...); {g})",
     "value_and_grad": "f -> (xs...) -> (r = withgradient(f, xs...); g = r.grad; (r.val, {g}))",
     "grad_sum": "f -> (xs...) -> (g = gradient(f, xs...); s = 0.0; for (i, x) in enumerate({g}) s += i*x end; s)",
@@ -75,10 +81,11 @@ class Result:
         return to_json(self.leaves, self.type)
 
 
-class Function:
+class Function(NativeCallable):
     """A function of a program: a named one with all its methods, a closure, or what a transform gave.
 
-    Calling it compiles it for the types of the arguments, once. `mode` is how its derivatives are made.
+    Calling it compiles it for the types of the arguments, once; calls that have an entry (`runtime/entries.py`) go
+    straight to native code from the third on. `mode` is how its derivatives are made.
     """
 
     def __init__(
@@ -89,7 +96,7 @@ class Function:
         self.leaves = tuple(leaves)
         self.mode = mode
         self._transformed: dict[tuple[Any, ...], Function] = {}
-        self._quick: dict[tuple[Any, ...], Quick | None] = {}  # by the state of the program and the forms of arguments
+        self._seen: dict[tuple[LangType, ...], bool] = {}  # argument types: whether there was a try to make an entry
         self.__name__ = type.name if isinstance(type, FnType) else str(type)
 
     @property
@@ -109,29 +116,43 @@ class Function:
         return id(self.workspace), self.type, self.leaves, self.mode
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        """The value for these arguments. With `out`, an array of the value's shape, the value is written there."""
+        """The value for these arguments. With `out`, an array of the value's shape, the value is written there; of a
+        value and its gradient, `out` gets the gradient."""
         if "out" in keywords and hasattr(keywords["out"], "dtype"):
             out = keywords.pop("out")
             return filled(out, self(*args, **keywords))
-        known = None if keywords else forms(args)
-        if known is None:
-            return self.workspace.value(self.workspace.apply(self, args, keywords))
-        return self._of_forms((self.workspace.session.generation, *known), args)
-
-    def _of_forms(self, key: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
-        """The value for arguments of known forms: the second call of the same forms knows what to do."""
-        quick = self._quick.get(key)
-        if quick is not None:
-            value = quick.call(args)
-            if value is not GENERAL:
-                return value
-        value = self.workspace.value(self.workspace.apply(self, args, {}))
-        if quick is not None and not quick.current:
-            self._quick.pop(key, None)
-        if key not in self._quick:
-            types = self.workspace.types_of(args, _argument_names(len(args)))
-            self._quick[key] = Quick.of(self.workspace.compiled(self, types), self.leaves, args, types)
+        work, start = self.workspace, perf_counter()
+        run = work.timings.get("run", 0.0)
+        types = work.types_of((*args, *keywords.values()), (*_argument_names(len(args)), *keywords))
+        value = work.value(work.apply(self, args, keywords, types))
+        if not keywords and not self._seen.get(types):
+            self._learn(types, args, work.timings["run"] - run, perf_counter() - start)
         return value
+
+    _general = __call__  # what native code calls where it has no entry
+
+    def _learn(self, types: tuple[LangType, ...], args: tuple[Any, ...], run: float, whole: float) -> None:
+        """Make an entry for arguments of types that come for the second time. `run`, `whole`: how long the native code
+        of this call has taken, and the call. Provisional code has no entries, so all that calls of it take counts."""
+        compiled = self.workspace.compiled(self, types)
+        first = types not in self._seen
+        provisional = compiled.native is not None and compiled.native.provisional
+        self._seen[types] = not first and not provisional
+        if first:
+            return
+        if provisional:
+            compiled.native.spent += whole - run  # type: ignore[union-attr]
+            return
+        entry = entry_of(compiled, self.leaves, types, args, run)
+        if entry is not None:
+            note_stack()
+            self.set_entries([entry, *self.entries][:MOST_ENTRIES])
+            self.workspace.natives.add(self)
+
+    def forget(self) -> None:
+        """Nothing that was compiled before is to be called any more."""
+        self._seen.clear()
+        self.set_entries(())
 
     # -- derivatives
     def transformed(self, name: str, argnums: Argnums = 0, mode: Mode | None = None) -> Function:
@@ -217,6 +238,9 @@ class Workspace:
         self._functions: dict[str, Function] = {}
         self.patterns: dict[Any, Any] = {}  # of sparse Jacobians, as `dsl.sparse` found them
         self._complex_type: LangType | None = None
+        self.natives: WeakSet[Function] = WeakSet()  # those that have entries
+        self.changed: Callable[[], None] = lambda: None  # called where names may stand for other things from now on
+        self._generation = 0  # the session's, when entries were last looked after
         with self.timings.stage("load"):
             self.session.load(print_expressions=print_expressions)
 
@@ -255,8 +279,15 @@ class Workspace:
         self._compiled.clear()
         self._functions.clear()
         self.patterns.clear()
+        self._drop_entries()
+        self.changed()
         with self.timings.stage("load"):
             self.session.define(file, print_expressions=print_expressions)
+
+    def _drop_entries(self) -> None:
+        for fn in list(self.natives):
+            fn.forget()
+        self.natives.clear()
 
     # -- values
     def value(self, result: Result) -> Any:
@@ -297,11 +328,16 @@ class Workspace:
         return replace(call, fn=Name("gradient", span=call.span), args=(call.fn, *call.args), infix=False)
 
     # -- calls
-    def apply(self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], mode: Mode | None = None) -> Result:
-        """Call a function with Python values; compiled code is kept by the types of the arguments."""
+    def apply(
+        self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], types: tuple[LangType, ...] | None = None,
+        mode: Mode | None = None,
+    ) -> Result:  # fmt: skip
+        """Call a function with Python values; compiled code is kept by the types of the arguments (those of keywords
+        last), which are found out where they are not given."""
         values = (*args, *keywords.values())
         names = (*_argument_names(len(args)), *keywords)
-        types = self.types_of(values, names)
+        if types is None:
+            types = self.types_of(values, names)
         compiled = self.compiled(fn, types, tuple(keywords), mode)
         parts = [to_leaves(value, t, name) for value, t, name in zip(values, types, names, strict=True)]
         results = self.driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)])
@@ -320,6 +356,9 @@ class Workspace:
         if found is None:
             n = len(types) - len(keywords)
             entry = self.entry(fn.type, types[:n], tuple(zip(keywords, types[n:], strict=True)))
+            if self.session.generation != self._generation:  # what has been compiled before is stale
+                self._generation = self.session.generation
+                self._drop_entries()
             found = self._compiled[key] = self.driver.compile(entry, replace(self.options, mode=mode))
         return found
 
@@ -331,7 +370,7 @@ class Workspace:
 
     def builtin(self, name: str, args: Sequence[Any], mode: Mode | None) -> Any:
         """The value of a call of a function that the language has."""
-        return self.value(self.apply(self.function(name), args, {}, mode))
+        return self.value(self.apply(self.function(name), args, {}, mode=mode))
 
     def transform(self, text: str, fn: Function, mode: Mode | None) -> Function:
         """What a function of the language, given by its text, makes of `fn`."""
@@ -373,7 +412,10 @@ def as_function(fn: object) -> Function:
 
 
 def filled(out: Any, value: Any) -> Any:
-    """The array `out`, which has got the value."""
+    """The array `out`, which has got the value; of a number and an array, the number and `out`, which has got that."""
+    match value:
+        case (int() | float() as number, array) if hasattr(array, "dtype"):
+            return number, filled(out, array)
     if getattr(value, "shape", ()) != out.shape:
         raise error("E0602", f"out has shape {out.shape}, and the result {getattr(value, 'shape', ())}",
                     hint="give an array of the result's shape, or none")  # fmt: skip

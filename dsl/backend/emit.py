@@ -52,6 +52,8 @@ class EmittedUnit:
     stack_reserve: int          # bytes that a recursive function leaves free
     allocates: bool             # it, or its caller for it, makes memory
     size: int                   # how many ops it was made of
+    recursive: bool             # it looks at the limit of the stack
+    loops: bool                 # a call may take long
 
     @property
     def direct(self) -> bool:
@@ -108,6 +110,7 @@ class UnitEmitter:
         unit = EmittedUnit(
             self.root.name, "", root, tuple(self.sites), tuple(self.prints), tuple(self.externals), support,
             operands, _STACK_RESERVE + _FRAME_A_VALUE * size, allocates, size,
+            any(s.recursive for s in self.signatures.values()), self._may_take_long(),
         )  # fmt: skip
         if not unit.direct:
             parts.append(_entry(root, self.uses_regions))
@@ -116,6 +119,11 @@ class UnitEmitter:
         parts += self.debug.listing()
         parts += self.metadata.listing()
         return EmittedUnit(**{**vars(unit), "text": "\n".join(parts) + "\n"})
+
+    def _may_take_long(self) -> bool:
+        """Whether there is a loop, recursion or a kernel on arrays."""
+        ops = {op.name for fn in self.functions for op in fn.body.walk()}
+        return bool(ops & {"for", "loop", "kernel"}) or any(s.recursive for s in self.signatures.values())
 
     # ------------------------------------------------------------ what functions ask for
     def site(self, code: str, text: str, hint: str, span: Span, types: tuple[LeafType, ...]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dsl.backend.support import Piece
 from dsl.runtime import pool
@@ -14,14 +14,14 @@ _lock = threading.RLock()
 _compiled: dict[tuple[Piece, int], dict[str, int]] = {}
 
 
-def functions(piece: Piece, level: int = LEVEL) -> dict[str, int]:
-    """The address of each function of a piece."""
+def functions(piece: Piece, level: int = LEVEL, symbols: Mapping[str, int] | None = None) -> dict[str, int]:
+    """The address of each function of a piece. `symbols`: what else it needs, by name."""
     with _lock:
         if (piece, level) not in _compiled:
             from dsl.runtime.llvm import Library, object_code
 
             names = piece.exports
-            wanted = imports(piece.needs, level) | addresses(piece.blas) | pool.symbols()
+            wanted = imports(piece.needs, level) | addresses(piece.blas) | pool.symbols() | dict(symbols or {})
             library = Library(object_code(piece.text, level), names, wanted)
             _compiled[piece, level] = {name: library[name] for name in names}
             library.keep()
