@@ -8,6 +8,7 @@
 The public names are loaded when they are first used, so that importing the package costs nothing.
 """
 
+import gc
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,13 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'dsl' has no attribute {name!r}")
-    value = getattr(import_module(home), name)
+    collects = gc.isenabled()
+    gc.disable()  # nearly all that modules make stays: it would be gone through again and again
+    try:
+        value = getattr(import_module(home), name)
+    finally:
+        if collects:
+            gc.enable()
     globals()[name] = value
     return value
 

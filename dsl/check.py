@@ -7,12 +7,12 @@ The differences are what is not exact: their error falls with the step until rou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from dsl.diagnostics import error
 from dsl.driver import Mode
+from dsl.records import dataclass
 from dsl.trees import central_differences, children, is_array, is_number, numbers, with_zeros
 from dsl.workspace import Function, as_function
 

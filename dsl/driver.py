@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -19,13 +18,12 @@ from dsl.ad import Plan, expand, flat_parameters, reverse_plan
 from dsl.diagnostics import Source, error
 from dsl.interp import run as interpret
 from dsl.ir.core import Function, Program, Region, RegionBuilder, clone_function
-from dsl.ir.text import print_program
-from dsl.ir.verifier import verify
 from dsl.lower.session import Entry, Session
 from dsl.ops import Arithmetic
 from dsl.passes.common import called
 from dsl.passes.globals import bind_globals
 from dsl.passes.pipeline import optimise
+from dsl.records import dataclass, replace
 from dsl.runtime.engine import Unit, compile_unit
 from dsl.runtime.lending import Access, arrays_lent
 from dsl.syntax import parse_expression, parse_file
@@ -190,6 +188,8 @@ class Driver:
                     optimise(program, roots, "after-ad", verify=o.verify)
             del root.attrs["present"], root.attrs["sizes"]
             if o.verify:
+                from dsl.ir.verifier import verify
+
                 verify(program)
         return Compiled(entry, o, program, globals_, self.timings, apart)
 
@@ -235,6 +235,8 @@ class Driver:
 
     def listing(self, stage: str, entry: Entry, options: Options, optimize: bool, raw: bool) -> str:
         """The text of an entry at a stage: lowered, typed, adjoint, plan, llvm or native."""
+        from dsl.ir.text import print_program
+
         if stage == "lowered":
             return print_program(entry.program)
         if stage == "plan":

@@ -7,8 +7,9 @@ leaf types in order. Functions of the IR take and return flat lists of leaves on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from dsl.records import dataclass
 
 # ---------------------------------------------------------------- leaf types
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from math import factorial
@@ -21,6 +20,7 @@ from dsl.diagnostics import DslError, Source, error
 from dsl.driver import Compiled, Driver, Mode, Options
 from dsl.lower.declarations import StructDecl
 from dsl.lower.session import Entry
+from dsl.records import dataclass, replace
 from dsl.runtime.convert import from_leaves, to_leaves, write_back
 from dsl.runtime.entries import entry_of
 from dsl.runtime.native import Callable as NativeCallable
@@ -29,7 +29,7 @@ from dsl.runtime.show import show_leaves, to_json
 from dsl.runtime.typeof import type_of
 from dsl.syntax import show
 from dsl.syntax.ast import Call, Expr, Name
-from dsl.types import BOOLEAN, FLOAT64, INT64, FnType, LangType
+from dsl.types import BOOLEAN, FLOAT64, INT64, FnType, LangType, leaves
 
 _PYTHON_TYPES: dict[object, LangType] = {float: FLOAT64, int: INT64, bool: BOOLEAN}
 Argnums: TypeAlias = int | tuple[int, ...]
@@ -330,17 +330,17 @@ class Workspace:
     # -- calls
     def apply(
         self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], types: tuple[LangType, ...] | None = None,
-        mode: Mode | None = None,
+        mode: Mode | None = None, once: bool = False,
     ) -> Result:  # fmt: skip
         """Call a function with Python values; compiled code is kept by the types of the arguments (those of keywords
-        last), which are found out where they are not given."""
+        last), which are found out where they are not given. `once`: as for `evaluate`."""
         values = (*args, *keywords.values())
         names = (*_argument_names(len(args)), *keywords)
         if types is None:
             types = self.types_of(values, names)
         compiled = self.compiled(fn, types, tuple(keywords), mode)
         parts = [to_leaves(value, t, name) for value, t, name in zip(values, types, names, strict=True)]
-        results = self.driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)])
+        results = self.driver.call(compiled, [*fn.leaves, *chain.from_iterable(parts)], once)
         for value, t, part in zip(values, types, parts, strict=True):
             if isinstance(value, dict | tuple):  # all else by reference shares its memory with the leaves
                 write_back(value, t, part, self._wrap)
@@ -373,12 +373,16 @@ class Workspace:
         return self.value(self.apply(self.function(name), args, {}, mode=mode))
 
     def transform(self, text: str, fn: Function, mode: Mode | None) -> Function:
-        """What a function of the language, given by its text, makes of `fn`."""
+        """What a function of the language, given by its text, makes of `fn`. A function that captures nothing but such
+        functions is its type: to know that, nothing has to run."""
         helper = self._functions.get(text)
         if helper is None:
-            helper = self._functions[text] = self.value(self.evaluate(self.expression(text)))
-        made = self.apply(helper, (fn,), {})
-        return Function(self, made.type, made.leaves, mode or fn.mode)
+            expression = self.expression(text)
+            made = self.driver.lower(lambda: self.session.eval_entry(expression))
+            helper = self._functions[text] = Function(self, made.result)
+        result = self.entry(helper.type, (fn.type,)).result
+        captured = self.apply(helper, (fn,), {}, once=True).leaves if leaves(result) else ()
+        return Function(self, result, captured, mode or fn.mode)
 
     # -- looking
     def code(self, stage: str, text: str, optimize: bool = True, raw: bool = False) -> Code:

@@ -7,13 +7,13 @@ caller or in a callee: activity of memory is per allocation, and nested referenc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 from dsl.analysis import Flow, Influence
 from dsl.analysis.influence import Cell, walk_cell
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES
+from dsl.records import dataclass
 from dsl.types import BOOL, LeafType, Mem, is_ref
 
 

@@ -15,7 +15,6 @@ hands on. `place` is missing where a function keeps nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from dsl.ad.activity import Activity, Pattern, has_tangent
 from dsl.ad.decide import save_all
@@ -33,6 +32,7 @@ from dsl.analysis import Influence
 from dsl.diagnostics import error
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.ops import Builder
+from dsl.records import dataclass, field
 from dsl.types import F32, F64, I64, LeafType, Mem, is_ref, tangent
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 from dsl.ad.activity import has_tangent, root_pattern
@@ -24,6 +23,7 @@ from dsl.diagnostics import error
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.ops import Builder, known
 from dsl.passes import pipeline
+from dsl.records import replace
 from dsl.types import BOOL, I64, OBJ, LeafType, Mem, is_ref, tangent
 
 Mode = Literal["auto", "forward", "reverse"]

@@ -13,13 +13,13 @@ most three times what they hold).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
 from dsl.ad.kernels import BILINEAR, numbers_of
 from dsl.ir.core import Op, Value
 from dsl.ops import known
+from dsl.records import dataclass
 from dsl.types import Mem, is_ref
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ dense copy of the elements in question (not of the memory, which may be much lar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from dsl.ad.activity import Activity
 from dsl.diagnostics import error
 from dsl.ir.core import Op, Region, Value
 from dsl.ops import Builder
 from dsl.ops.kernels import KERNELS
+from dsl.records import dataclass
 from dsl.types import F64, I64, Mem, tangent
 
 

@@ -7,12 +7,12 @@ is told apart as by `analysis.influence`, and what is in it has one degree, that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from dsl.analysis import Influence
 from dsl.analysis.influence import walk_cell
 from dsl.ir.core import Function, Op, Program, Region, Value
 from dsl.ops.kernels import KERNELS
+from dsl.records import dataclass, field
 from dsl.types import is_ref
 
 INDEPENDENT, ZERO, LINEAR, OTHER = 0, 1, 2, 3  # ZERO: independent, and the constant 0

@@ -17,7 +17,6 @@ of exits before it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from struct import calcsize
 from typing import Any, TypeAlias
@@ -38,6 +37,7 @@ from dsl.ad.rules import active_operands, needed
 from dsl.ad.settled import Settled
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.ops import PRIMITIVES, known
+from dsl.records import dataclass, field
 from dsl.types import I64, LeafType, Mem, is_ref, tangent
 
 # What can be kept, as (kind, of what):

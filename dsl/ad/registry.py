@@ -8,10 +8,10 @@ length a power of two. What is computed depends on the entries and their order a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dsl.ir.core import Function, Program, Region, Value
 from dsl.ops import Builder
+from dsl.records import dataclass
 from dsl.types import BOOL, I64, Mem
 
 TABLE = Mem((I64,))

@@ -19,7 +19,6 @@ the pullback of a rule writes memory that it has captured, no memory of that typ
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 
 from dsl.ad.activity import Pattern
@@ -28,6 +27,7 @@ from dsl.analysis import Flow, Influence
 from dsl.analysis.influence import Cell, walk_cell
 from dsl.analysis.places import distinct
 from dsl.ir.core import Function, Op, Region, Rule, Value
+from dsl.records import dataclass
 from dsl.types import LeafType, is_ref
 
 

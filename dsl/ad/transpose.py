@@ -7,12 +7,12 @@ to ȳ, at any ȳ. Here ȳ is zero. That the pullback is linear is for the caller
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsl.ad.activity import Pattern
 from dsl.ir.core import Function, Rule, Value
 from dsl.ops import Builder
+from dsl.records import dataclass
 from dsl.types import F64, LeafType, is_ref, tangent
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ kind, `Unwidenable` is raised, and the lanes are done one after the other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from dsl.ir.core import TERMINATORS, Function, Op, Program, Region, Value
 from dsl.ops.kernels import KERNELS
+from dsl.records import dataclass
 from dsl.types import BOOL, LeafType
 
 SAME_IN_ALL = frozenset({"len", "same", "const", "null", "growable"})  # what they give does not depend on the direction

@@ -9,7 +9,6 @@ whether line tables are asked for. Expects a verified program without derivative
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from dsl.backend import kernels, memory
 from dsl.backend.debug import DebugInfo, Metadata
@@ -19,9 +18,12 @@ from dsl.backend.signature import Signature, reachable, signatures
 from dsl.backend.support import Piece, areas, core, interface, kernel, shared
 from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Program
+from dsl.records import dataclass
 from dsl.types import BOOL, LeafType, Mem, Scalar
 
 ENTRY = "dfl.entry"
+STRAIGHT = "; short, without loops and memory\n"  # begins the text of such a module
+_SHORT = 100  # ops
 _STACK_RESERVE = 1 << 18  # for the C library, Python's printing, and functions that do not look at the stack
 _FRAME_A_VALUE = 24       # an upper estimate of the stack that a value takes where it is spilled
 
@@ -101,6 +103,7 @@ class UnitEmitter:
         allocates = self.uses_memory or takes_memory
         support = (*[core()] * allocates, *[areas()] * self.uses_regions, *self.pieces.values())
         parts = [
+            *[STRAIGHT.rstrip()] * self._straight(allocates),
             *(f"%record.{k} = type {record_type(fields)}" for k, fields in enumerate(self.records)),
             *self.externals.values(),
             *bodies,
@@ -124,6 +127,12 @@ class UnitEmitter:
         """Whether there is a loop, recursion or a kernel on arrays."""
         ops = {op.name for fn in self.functions for op in fn.body.walk()}
         return bool(ops & {"for", "loop", "kernel"}) or any(s.recursive for s in self.signatures.values())
+
+    def _straight(self, allocates: bool) -> bool:
+        """Whether the module is short code of one function without loops and memory."""
+        ops = [op.name for op in self.root.body.walk()]
+        loops = not {"for", "loop", "call"}.isdisjoint(ops) or not kernels.WITH_LOOPS.isdisjoint(self.kernels)
+        return not loops and not allocates and len(ops) <= _SHORT
 
     # ------------------------------------------------------------ what functions ask for
     def site(self, code: str, text: str, hint: str, span: Span, types: tuple[LeafType, ...]) -> int:

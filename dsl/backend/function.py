@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dsl.backend.debug import quoted
@@ -33,6 +32,7 @@ from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES
 from dsl.ops.evaluation import round_to_f32
 from dsl.ops.kernels import KERNELS
+from dsl.records import dataclass, field
 from dsl.types import BOOL, F32, LeafType, Mem
 
 if TYPE_CHECKING:

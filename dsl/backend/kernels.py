@@ -100,13 +100,10 @@ def needed(kernel: str) -> tuple[tuple[str, ...], dict[str, str]]:
 
 @cache
 def library_functions() -> frozenset[str]:
-    """Every function of the C library that some primitive calls."""
-    found: set[str] = set()
-    for p in PRIMITIVES.values():
-        for operands, _ in p.signatures:
-            kind, _, name = p.llvm_form(operands[0]).partition(":")
-            found |= {name} if kind == "libm" else set(needed(name)[1]) if kind == "kernel" else set()
-    return frozenset(found)
+    """Every function of the C library that some primitive calls: formulas are made of primitives."""
+    forms = (form.partition(":") for p in PRIMITIVES.values() for form in p.llvm.values())
+    named = {name for kind, _, name in forms if kind == "libm"}
+    return frozenset(named | {c for c, _ in FAR.values()} | set(_INDEXED.values()))
 
 
 # ---------------------------------------------------------------- kernels
@@ -116,6 +113,8 @@ def library_functions() -> frozenset[str]:
 def definition(name: str) -> str:
     """The function `@dfl.name`: written out below, or made from the formula of the primitive `name` without its
     suffix, for the first operand type that the suffix says."""
+    if name in FAR:
+        return _far(name)
     if name in _WRITTEN:
         return _WRITTEN[name]
     primitive, _, suffix = name.rpartition(".")
@@ -309,11 +308,11 @@ def _list(type: str, operands: Iterable[str]) -> str:
     return ", ".join(f"{type} {o}" for o in operands)
 
 
+WITH_LOOPS = frozenset({"powi.f64", "powi.f32", "ipow.i64"})
+_INDEXED = {"besselj": "jn", "bessely": "yn"}
 _WRITTEN: dict[str, str] = {
     "powi.f64": _powi("f64", "double"),
     "powi.f32": _powi("f32", "float"),
     "ipow.i64": _IPOW,
-    "besselj.i64": _indexed("besselj", "jn"),
-    "bessely.i64": _indexed("bessely", "yn"),
-    **{name: _far(name) for name in FAR},
+    **{f"{name}.i64": _indexed(name, c) for name, c in _INDEXED.items()},
 }

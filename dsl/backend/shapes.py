@@ -7,10 +7,10 @@ with the running interpreter. Everything else goes through the C interface of CP
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
+from dsl.records import dataclass
 from dsl.types import I64, LeafType, Mem
 
 # What the C interface offers, with its types in LLVM.

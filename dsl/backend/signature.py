@@ -8,10 +8,10 @@ is true where it failed, before its results. Many results are written through a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from dsl.backend.layout import register_type
 from dsl.ir.core import Function, Program
+from dsl.records import dataclass
 from dsl.types import LeafType
 
 MOST_RESULTS = 12  # as many as are handed over in an aggregate

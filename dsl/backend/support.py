@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 
 from dsl.backend import gemm, kernels, lapack, memory, regions
+from dsl.records import dataclass
 
 _FUNCTION = re.compile(r"^define (?:internal )?(?P<head>[^\n]*?@(?P<name>[\w.]+)\([^\n]*) \{\n.*?^\}\n", re.M | re.S)
 _FOR_VECTORS = re.compile(r"^define hidden .*?^\}\n", re.M | re.S)

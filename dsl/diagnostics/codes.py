@@ -7,9 +7,7 @@ a wrong example and the right one, is in `pages`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from dsl.diagnostics.pages import PAGES
+from dsl.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +18,8 @@ class Code:
 
     def explain(self) -> str:
         """What `dfl explain` prints."""
+        from dsl.diagnostics.pages import PAGES
+
         page = PAGES.get(self.code)
         return f"{self.code} ({self.kind}): {self.title}" + (f"\n\n{page.render()}" if page else "")
 

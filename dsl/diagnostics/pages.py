@@ -7,8 +7,9 @@ that would do harm is not run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from textwrap import dedent, indent
+
+from dsl.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

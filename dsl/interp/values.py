@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from dsl.records import dataclass
 from dsl.types import BOOL, F32, F64, I64, LeafType
 
 

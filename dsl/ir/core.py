@@ -25,10 +25,10 @@ All other ops are listed in `dsl.ops` (scalar primitives) and `dsl.ir.opset` (me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 from dsl.diagnostics import NO_SPAN, Span
+from dsl.records import dataclass, field
 from dsl.types import BOOL, F32, F64, I64, LeafType
 
 TERMINATORS = frozenset({"yield", "next", "break", "return", "unreachable"})

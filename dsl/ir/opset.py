@@ -10,8 +10,8 @@ top-level call ends, or until the region ends that it belongs to (`mark`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from dsl.records import dataclass
 from dsl.types import LeafType
 
 

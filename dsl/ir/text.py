@@ -14,11 +14,11 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from dsl.diagnostics import NO_SPAN, Source, Span, error
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
+from dsl.records import dataclass
 from dsl.types import BOOL, F32, F64, I64, OBJ, LeafType, Mem
 
 # ---------------------------------------------------------------- printing

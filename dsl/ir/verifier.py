@@ -19,7 +19,6 @@ The primitives are known from `opset.RESULT_TYPES`, which fills when `dsl.ops` i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 from dsl.diagnostics import CODES
@@ -27,6 +26,7 @@ from dsl.ir.core import TERMINATORS, Function, Op, Program, Region, Rule, Value
 from dsl.ir.opset import OPSET, RESULT_TYPES
 from dsl.ir.text import print_op
 from dsl.ops.kernels import KERNELS
+from dsl.records import dataclass
 from dsl.types import BOOL, F32, F64, I64, OBJ, LeafType, Mem, is_ref, tangent
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from dsl.diagnostics import error
 from dsl.lower.declarations import Namespace, StructDecl
@@ -24,6 +23,7 @@ from dsl.lower.patterns import (
     UnionP,
 )  # fmt: skip
 from dsl.lower.suggest import did_you_mean
+from dsl.records import replace
 from dsl.syntax import ast
 from dsl.types import (
     NOTHING,

@@ -7,13 +7,13 @@ record offset + i·stride₁ + j·stride₂ + … of a memory. Nothing here chec
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsl.diagnostics import error
 from dsl.ir.core import Value
 from dsl.lower.values import Val
 from dsl.ops import known
+from dsl.records import dataclass
 from dsl.types import I64, INT64, AdjointType, ArrayType, LangType, Mem, TupleType, VectorType, leaves
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ stretched, as is a missing one. Tuples broadcast to tuples; everything else that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from dsl.diagnostics import error
 from dsl.ir.core import Value
@@ -22,6 +21,7 @@ from dsl.lower.loops import range_item
 from dsl.lower.lowering import expr, handles
 from dsl.lower.values import UNIT, Val, items_of, show_type, tuple_val
 from dsl.ops import known
+from dsl.records import dataclass
 from dsl.syntax import ast
 from dsl.types import BOOLEAN, BOTTOM, ArrayType, LangType, RangeType, RefType, TupleType
 

@@ -7,7 +7,6 @@ functions, closures and values that are called like functions; derivatives, comp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from dsl.diagnostics import DslError, Span, error
@@ -26,6 +25,7 @@ from dsl.lower.sites import erase
 from dsl.lower.specialise import Spec
 from dsl.lower.suggest import did_you_mean
 from dsl.lower.values import Val, flatten, is_number, show_type, split, tuple_val
+from dsl.records import dataclass
 from dsl.syntax import ast
 from dsl.types import (
     BOTTOM,

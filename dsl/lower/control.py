@@ -8,7 +8,6 @@ fixpoint of each loop is remembered, so that a nest of loops is not lowered expo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from dsl.diagnostics import DslError, Span
 from dsl.ir.core import Op, Region, Value
@@ -17,6 +16,7 @@ from dsl.lower.joins import adapt, join, join_or_fail
 from dsl.lower.scopes import Var
 from dsl.lower.values import UNIT, Diverged, Val
 from dsl.ops import Builder
+from dsl.records import dataclass
 from dsl.types import BOOL, BOTTOM, LangType, LeafType, leaves
 
 Facts = Sequence[tuple[Var, Slot]]

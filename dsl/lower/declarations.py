@@ -7,12 +7,12 @@ are compared by identity.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dsl.diagnostics import NO_SPAN, Span
 from dsl.lower.patterns import ANY, Abstract, GenericP, Pattern, TypeVarP
 from dsl.lower.scopes import FunctionScope, analyse
+from dsl.records import dataclass, field
 from dsl.syntax import ast
 from dsl.types import BOTTOM, LangType, StructType, leaves
 

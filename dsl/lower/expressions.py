@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from dsl.diagnostics import Span, error
@@ -19,6 +18,7 @@ from dsl.lower.names import name_value
 from dsl.lower.patterns import Pattern, matches, type_meant
 from dsl.lower.scopes import FunctionScope
 from dsl.lower.values import UNIT, Val, fn_val, is_number, items_of, named_val, show_type, text_of, tuple_val, type_val
+from dsl.records import replace
 from dsl.syntax import ast
 from dsl.types import (
     BOOLEAN,

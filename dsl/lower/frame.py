@@ -7,7 +7,6 @@ same place are known: until then it is a record of the region it ends and the va
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from dsl.diagnostics import DslError, Span, error
@@ -16,6 +15,7 @@ from dsl.lower import joins
 from dsl.lower.scopes import Scope, Var
 from dsl.lower.values import Diverged, Val, depth, show_type
 from dsl.ops import Builder
+from dsl.records import dataclass, field
 from dsl.syntax import ast
 from dsl.types import BOTTOM, LangType, RefType, TupleType, leaves
 

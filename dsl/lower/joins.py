@@ -7,7 +7,6 @@ Float64 give Float64, Bool joins no number. `adapt` converts a value to a type t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dsl.diagnostics import Span, error
@@ -15,6 +14,7 @@ from dsl.ir.core import Value
 from dsl.lower.arrays import rank_of, to_strided
 from dsl.lower.sites import Sites
 from dsl.lower.values import Val, depth, flatten, is_real, items_of, promote, show_type, split
+from dsl.records import replace
 from dsl.types import (
     BOOLEAN,
     F32,

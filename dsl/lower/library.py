@@ -21,6 +21,7 @@ _DEFINITION = re.compile(
     r"(?!@)(?:Base\.)?([<>=!]=+|[^\s({=,;]+)(.*)",
     re.MULTILINE,
 )
+_TYPE_OF_ARGUMENT = re.compile(r"::(?:Type{)?(\w+)")
 _STRUCT = re.compile(r"^(?:mutable\s+)?struct\s+(\w+)", re.MULTILINE)
 
 
@@ -35,9 +36,9 @@ def defined_names(text: str) -> list[str]:
     """The names that a library file defines or gives methods to, in order. A method that takes a struct of the file
     itself does not count: such a value tells that the file has been read."""
     text = _QUOTED.sub("", text)
-    own = "|".join(_STRUCT.findall(text))
-    takes_own = re.compile(rf"::(?:Type{{)?(?:{own})\b" if own else r"(?!)")
-    return list(dict.fromkeys(name for name, rest in _DEFINITION.findall(text) if not takes_own.search(rest)))
+    own = frozenset(_STRUCT.findall(text))
+    found = _DEFINITION.findall(text)
+    return list(dict.fromkeys(name for name, rest in found if own.isdisjoint(_TYPE_OF_ARGUMENT.findall(rest))))
 
 
 @cache

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from dsl.diagnostics import error
@@ -21,6 +20,7 @@ from dsl.lower.frame import Frame, Loop, Slot
 from dsl.lower.lowering import assign_target, expr, handles
 from dsl.lower.scopes import Scope, Var, children
 from dsl.lower.values import UNIT, Val, items_of, named_val, show_type, split, tuple_val
+from dsl.records import dataclass, replace
 from dsl.syntax import ast
 from dsl.types import (
     BOTTOM,

@@ -7,9 +7,9 @@ takes is taken by q. Parameters of types are invariant, those of tuples covarian
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from dsl.records import dataclass
 from dsl.types import (
     BOOLEAN,
     BOTTOM,

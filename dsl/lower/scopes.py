@@ -14,8 +14,8 @@ instead, also by the functions that mention them, so recursion among them needs 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
 
+from dsl.records import dataclass, field, fields
 from dsl.syntax import ast
 
 

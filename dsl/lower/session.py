@@ -41,7 +41,6 @@ All errors are DslErrors. Lowering leaves a session as it was when it fails.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dsl.lower.builtins.all  # noqa: F401 - fills the table of built-in functions
@@ -62,6 +61,7 @@ from dsl.lower.sites import Sites
 from dsl.lower.specialise import Unit
 from dsl.lower.values import Val
 from dsl.lower.widening import widen_leaves
+from dsl.records import dataclass, field, replace
 from dsl.syntax import ast
 from dsl.types import LangType, StaticDictType, leaves
 

@@ -9,8 +9,8 @@ same memory are merged.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import fields, replace
 
+from dsl.records import fields, replace
 from dsl.types import (
     BOTTOM,
     DictType,

@@ -9,10 +9,10 @@ branches; it never enters the key of a specialisation.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from dsl.ir.core import Value
+from dsl.records import dataclass
 from dsl.types import (
     BOOLEAN,
     BOTTOM,

@@ -7,11 +7,11 @@ The tables themselves are in the other modules of this package, by subject.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from dsl.ir.core import Op, RegionBuilder, Value
 from dsl.ir.opset import RESULT_TYPES
+from dsl.records import dataclass, field, replace
 from dsl.types import BOOL, F32, F64, I64, LeafType, Scalar, is_ref
 
 Signature: TypeAlias = tuple[tuple[Scalar, ...], Scalar]

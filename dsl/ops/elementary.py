@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
+from functools import cache
 
 from dsl.ops import circular, libm, polynomials
 from dsl.ops.arith import by_float, log_of_base
@@ -224,17 +224,20 @@ def _sinc(x: Sym) -> Sym:
     return select(zero, 1.0, select(prim("abs", x).eq(math.inf), 0.0, value))
 
 
-# cos(πx)/x - sin(πx)/(πx²) as a power series in x: the coefficients of x, x³, …. Enough of them that the first few
-# derivatives of the series, too, have all digits for |x| < 1/2.
-_COSC = [
-    float((-1) ** j * Fraction(math.pi) ** (2 * j) * 2 * j / math.factorial(2 * j + 1)) for j in range(1, 17)
-]  # fmt: skip
+@cache
+def _cosc() -> list[float]:
+    """cos(πx)/x - sin(πx)/(πx²) as a power series in x: the coefficients of x, x³, …. Enough of them that the first few
+    derivatives of the series, too, have all digits for |x| < 1/2."""
+    from fractions import Fraction
+
+    squared = Fraction(math.pi) ** 2
+    return [float((-1) ** j * squared**j * 2 * j / math.factorial(2 * j + 1)) for j in range(1, 17)]
 
 
 def _sinc_derivative(d: Sym, x: Sym, out: Sym) -> Sym:
     """(cos(πx) - sinc(x)) / x, near 0 by its series: so every order is right at 0."""
     near = prim("abs", x) < 0.5
-    series = polynomial(_COSC, x * x) * x
+    series = polynomial(_cosc(), x * x) * x
     return d * select(near, series, (prim("cospi", x) - out) / select(near, 1.0, x))
 
 

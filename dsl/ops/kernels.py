@@ -9,10 +9,10 @@ bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from dsl.ops import factor
+from dsl.records import dataclass
 from dsl.types import I64, LeafType
 
 Rows = list[list[Any]]  # the records of a memory, as the interpreter has them

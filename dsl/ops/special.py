@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
+from functools import cache
+from typing import TYPE_CHECKING
 
 from dsl.ops import errorfunction, libm, polynomials
 from dsl.ops.core import BINARY, Derivative, Primitive, Signature, Sym, declare, formula_in_lanes, prim, select
 from dsl.ops.elementary import Domain, formula, function, holds_not, polynomial
 from dsl.types import F64, I64
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 # ---------------------------------------------------------------- the logistic family
 
@@ -102,6 +106,8 @@ in_double(
 
 def _bernoulli(count: int) -> list[Fraction]:
     """The Bernoulli numbers B₀, B₁ = -1/2, B₂, … by their recurrence."""
+    from fractions import Fraction
+
     b = [Fraction(1)]
     for n in range(1, count):
         b.append(-sum((math.comb(n + 1, k) * b[k] for k in range(n)), Fraction(0)) / (n + 1))
@@ -111,10 +117,13 @@ def _bernoulli(count: int) -> list[Fraction]:
 # ψ(y) = log z - 1/2z - Σ B₂ₖ/(2k z²ᵏ) - Σ 1/(y+j) with z = y + SHIFT, and its derivatives. With this shift and this
 # many terms the remainder is below rounding for y ≥ 0, also when the formulas are differentiated a few times.
 SHIFT = 12
-_EVEN = [(2 * k, b) for k, b in enumerate(_bernoulli(25)[2::2], start=1)]
-_PSI_0 = [float(b / n) for n, b in _EVEN]
-_PSI_1 = [float(b) for n, b in _EVEN]
-_PSI_2 = [float(b * (n + 1)) for n, b in _EVEN]
+
+
+@cache
+def _psi(order: int) -> list[float]:
+    """The coefficients of the sum, and of its first and second derivative but for sign and powers of z."""
+    even = [(2 * k, b) for k, b in enumerate(_bernoulli(25)[2::2], start=1)]
+    return [float((b / n, b, b * (n + 1))[order]) for n, b in even]
 
 
 def _shifted_sum(y: Sym, power: int) -> Sym:
@@ -144,7 +153,7 @@ def _digamma(x: Sym) -> Sym:
     z = y + float(SHIFT)
     r = 1.0 / z
     r2 = r * r
-    tail = prim("log", z) - 0.5 * r - r2 * polynomial(_PSI_0, r2)
+    tail = prim("log", z) - 0.5 * r - r2 * polynomial(_psi(0), r2)
     return tail - _shifted_sum(y, 1) - math.pi * (c / s)
 
 
@@ -152,7 +161,7 @@ def _trigamma(x: Sym) -> Sym:
     y, negative, s, _ = _reflected(x)
     r = 1.0 / (y + float(SHIFT))
     r2 = r * r
-    value = r + 0.5 * r2 + r * r2 * polynomial(_PSI_1, r2) + _shifted_sum(y, 2)
+    value = r + 0.5 * r2 + r * r2 * polynomial(_psi(1), r2) + _shifted_sum(y, 2)
     return select(negative, math.pi**2 / (s * s) - value, value)
 
 
@@ -161,7 +170,7 @@ def _tetragamma(x: Sym) -> Sym:
     y, _, s, c = _reflected(x)
     r = 1.0 / (y + float(SHIFT))
     r2 = r * r
-    value = -(r2 + r2 * r + r2 * r2 * polynomial(_PSI_2, r2)) - 2.0 * _shifted_sum(y, 3)
+    value = -(r2 + r2 * r + r2 * r2 * polynomial(_psi(2), r2)) - 2.0 * _shifted_sum(y, 3)
     return value - 2.0 * math.pi**3 * (c / (s * s * s))
 
 

@@ -12,10 +12,10 @@ stores references into memory that it has not made, and whether it may call itse
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from dsl.ir.core import Op, Program, Region, Value
 from dsl.passes.common import call_graph, called
+from dsl.records import dataclass, field
 from dsl.types import LeafType, Mem, Obj, is_ref
 
 

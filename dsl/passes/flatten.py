@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 
 from dsl.ir.core import TERMINATORS, Function, Op, Region, Value
 from dsl.passes.common import substitute
+from dsl.records import dataclass, field
 
 # A block (a loop that runs once) with more exits than this stays one: as nested `if`s it would nest as deeply.
 MAX_EXITS = 8

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Literal, TypeAlias
 
 from dsl.ir.core import Function, Program
-from dsl.ir.verifier import verify as check
 from dsl.passes.blank import blank
 from dsl.passes.common import quiet_functions
 from dsl.passes.counted import counted
@@ -109,6 +108,8 @@ class _Run:
             self.changed |= changed
             self.active |= changed
         if self.verify:
-            check(self.program)
+            from dsl.ir.verifier import verify
+
+            verify(self.program)
         if self.trace is not None:
             self.trace(name, self.program)

@@ -12,11 +12,11 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from dsl.diagnostics import DslError, PerformanceWarning, error
 from dsl.interp import Memory
+from dsl.records import dataclass
 from dsl.runtime.buffers import Buffer, Flat, Lent, address_of
 from dsl.types import (
     BOOLEAN,

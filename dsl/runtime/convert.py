@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from array import array as packed_array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from dsl.diagnostics import DslError, error
 from dsl.interp import Memory
 from dsl.ops.evaluation import round_to_f32
+from dsl.records import dataclass
 from dsl.runtime.arrays import array_from, array_leaves, as_array, dtype_of, is_complex
 from dsl.runtime.buffers import Buffer
 from dsl.runtime.shape import Items, fields_of, make

@@ -11,7 +11,6 @@ from time import perf_counter
 from typing import Any
 
 from dsl.backend.emit import EmittedUnit, emit
-from dsl.backend.listing import assembly_of, function_of
 from dsl.ir.core import Program
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
 from dsl.runtime.support import LEVEL, imports, missing
@@ -94,6 +93,7 @@ class Unit:
 
     def llvm(self, optimize: bool = True, raw: bool = False) -> str:
         """The IR of the root function alone, without attributes and metadata; `raw`: the whole module."""
+        from dsl.backend.listing import function_of
         from dsl.runtime.llvm import optimised
 
         if raw:
@@ -105,6 +105,7 @@ class Unit:
     @property
     def assembly(self) -> str:
         """The machine code of the root function."""
+        from dsl.backend.listing import assembly_of
         from dsl.runtime.llvm import assembly
 
         return assembly_of(assembly(self.emitted.text, self.opt_level), self.emitted.root)

@@ -9,10 +9,10 @@ it meanwhile), so such calls take the general way, as all others do. Both ways g
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dsl.backend.shapes import Argument, Dense, Named, Nothing, Number, Part, Shape, Tuple
+from dsl.records import replace
 from dsl.runtime.arrays import dtype_of
 from dsl.runtime.boundary import Direct, Through
 from dsl.runtime.buffers import Flat, Lent

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from dsl.analysis.writes import Path, written_paths
 from dsl.diagnostics import error
 from dsl.interp import Memory
 from dsl.ir.core import Program
+from dsl.records import dataclass
 from dsl.runtime.buffers import Flat, Lent
 from dsl.types import LeafType, Mem
 

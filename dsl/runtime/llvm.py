@@ -13,6 +13,8 @@ from functools import cache
 
 import llvmlite.binding as llvm
 
+from dsl.backend.emit import STRAIGHT
+
 _lock = threading.RLock()
 
 
@@ -34,11 +36,31 @@ def _machine(level: int) -> llvm.TargetMachine:
     )
 
 
-@cache
-def _pass_builder(level: int) -> llvm.PassBuilder:
+def _optimise(module: llvm.ModuleRef, level: int, straight: bool) -> None:
+    """With a builder of its own: each run leaves hooks in its builder, which all later runs would go through."""
     options = llvm.create_pipeline_tuning_options(level)
     options.loop_vectorization = options.slp_vectorization = level > 1
-    return llvm.create_pass_builder(_machine(level), options)
+    builder = llvm.create_pass_builder(_machine(level), options)
+    passes = _few_passes() if straight else builder.getModulePassManager()
+    try:
+        passes.run(module, builder)
+    finally:
+        llvm.ffi.lib.LLVMPY_DisposeNewModulePassManger(passes)  # llvmlite does not dispose of it
+        passes.detach()
+        builder.close()
+        options.close()
+
+
+def _few_passes() -> llvm.ModulePassManager:
+    """Those that find something in short code without loops; the others find nothing, in four times the time."""
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_new_gvn_pass()
+    passes.add_tail_call_elimination_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    return passes
 
 
 @contextmanager
@@ -53,11 +75,7 @@ def _module(text: str, level: int) -> Iterator[llvm.ModuleRef]:
         try:
             module.verify()
             if level:
-                passes = _pass_builder(level).getModulePassManager()
-                passes.run(module, _pass_builder(level))
-                # llvmlite does not dispose of it
-                llvm.ffi.lib.LLVMPY_DisposeNewModulePassManger(passes)
-                passes.detach()
+                _optimise(module, level, text.startswith(STRAIGHT))
             yield module
         finally:
             module.close()

@@ -6,10 +6,10 @@ Chains of `+` and `*` are one n-ary call, as in Julia. Broadcasting (`f.(x)`, `x
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from dsl.diagnostics import NO_SPAN, Span
+from dsl.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

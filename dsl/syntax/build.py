@@ -7,10 +7,10 @@ nodes of the production in order; nothing here recurses over a tree but along on
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, cast
 
 from dsl.diagnostics import Span
+from dsl.records import replace
 from dsl.syntax import ast
 from dsl.syntax.forms import Cells, Head, Parameters, Section, Where, in_parentheses, refused
 from dsl.syntax.signatures import definition, keyword, op_target, parameter, parameters, target
@@ -155,7 +155,7 @@ class Builder:
         if len(sections) > 2:
             raise refused("a call has one `;`, before its keywords", span)
         items = list(sections[0].items)
-        keywords = [dataclasses.replace(keyword(i), among=True) for i in items if isinstance(i, ast.Assign)]
+        keywords = [replace(keyword(i), among=True) for i in items if isinstance(i, ast.Assign)]
         args = tuple(i for i in items if not isinstance(i, ast.Assign))
         if len(sections) == 2:
             keywords += [keyword(i) for i in sections[1].items]
@@ -168,7 +168,7 @@ class Builder:
         if not isinstance(call, ast.Call):
             raise refused("`do` must follow a call", do.span, "as in `map(v) do x … end`")
         fn = ast.Lambda(tuple(map(parameter, parameters)), body, span=do.span.to(end.span))
-        return dataclasses.replace(call, args=(fn, *call.args), span=_span(c))
+        return replace(call, args=(fn, *call.args), span=_span(c))
 
     def parameters(self, c: list[Child]) -> tuple[ast.Expr, ...]:
         if not c:
@@ -388,7 +388,7 @@ def _include(args: tuple[ast.Expr, ...], span: Span) -> ast.Node:
 def _array(cells: Cells, eltype: ast.Expr | None, span: Span) -> ast.Node:
     only = cells.items[0] if len(cells.items) == 1 else None
     if isinstance(only, ast.Comprehension) and only.generator and not in_parentheses(only):
-        return dataclasses.replace(only, generator=False, eltype=eltype, span=span)
+        return replace(only, generator=False, eltype=eltype, span=span)
     return ast.ArrayLit(cells.items, cells.rows, eltype, span=span)
 
 
@@ -411,7 +411,7 @@ def _comma_group(section: Section, span: Span) -> ast.Node:
     if len(items) == 1 and not section.comma:
         if isinstance(items[0], ast.Assign):  # so that it is no keyword where it is an argument
             return ast.Block(items, span=span)
-        return dataclasses.replace(items[0], span=span)
+        return replace(items[0], span=span)
     if items and all(isinstance(i, ast.Assign) and isinstance(i.target, ast.Name) for i in items):
         pairs = [keyword(i) for i in items]
         return ast.NamedTuple(tuple(k.name for k in pairs), tuple(k.value for k in pairs), span=span)
@@ -431,5 +431,5 @@ def _macro(word: Terminal, args: tuple[ast.Expr, ...], span: Span) -> ast.Node:
             raise refused(
                 "`@adjoint` takes the definition of a function", span, "as in `@adjoint f(x) = f(x), ȳ -> (2x * ȳ,)`"
             )
-        return dataclasses.replace(args[0], adjoint=True, span=span)
+        return replace(args[0], adjoint=True, span=span)
     return ast.MacroCall(name, args, span=span)

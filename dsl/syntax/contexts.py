@@ -8,9 +8,8 @@ waiting for its `:`, and the tails that end where their context says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from dsl.diagnostics import DslError, Source, Span, error
+from dsl.records import dataclass, field
 from dsl.syntax.reports import Reports
 from dsl.syntax.tokens import BRACKETS, Raw, Terminal
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import cast
 
+from dsl.records import replace
 from dsl.syntax import ast
 from dsl.syntax.forms import Parameters, Where, refused
 from dsl.syntax.lexer import INT64_LIMIT
@@ -65,7 +65,7 @@ def documented(statements: list[ast.Node]) -> tuple[ast.Node, ...]:
     for statement in statements:
         text = _literal(result[-1]) if result else None
         if text is not None and isinstance(statement, ast.FunctionDef | ast.StructDef):
-            result[-1] = dataclasses.replace(statement, doc=text.strip("\n"))
+            result[-1] = replace(statement, doc=text.strip("\n"))
         else:
             result.append(statement)
     return tuple(result)

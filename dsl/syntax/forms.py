@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dsl.diagnostics import DslError, Span, error
+from dsl.records import dataclass
 from dsl.syntax import ast
 
 

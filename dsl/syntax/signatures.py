@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from dsl.diagnostics import Span
+from dsl.records import replace
 from dsl.syntax import ast
 from dsl.syntax.forms import Parameters, Where, refused
 
@@ -124,13 +123,13 @@ def parameters(left: ast.Expr) -> tuple[tuple[ast.Param, ...], tuple[ast.Param, 
 def parameter(item: ast.Expr) -> ast.Param:
     span = item.span
     if isinstance(item, ast.Assign):
-        return dataclasses.replace(parameter(item.target), default=item.value, span=span)
+        return replace(parameter(item.target), default=item.value, span=span)
     if isinstance(item, ast.Splat):
-        return dataclasses.replace(parameter(item.value), variadic=True, span=span)
+        return replace(parameter(item.value), variadic=True, span=span)
     if isinstance(item, ast.Typed):
         if isinstance(item.value, ast.Name):
             return ast.Param(item.value.id, item.type, span=span)
-        return dataclasses.replace(parameter(item.value), type=item.type, span=span)
+        return replace(parameter(item.value), type=item.type, span=span)
     if isinstance(item, ast.Name):
         return ast.Param(item.id, span=span)
     if isinstance(item, ast.Tuple) or (isinstance(item, ast.NamedTuple) and _takes_fields(item)):

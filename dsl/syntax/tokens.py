@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from dsl.diagnostics import Span
+from dsl.records import dataclass
 from dsl.syntax.reports import FOREIGN_OPERATORS
 
 
@@ -30,21 +30,6 @@ class Terminal:
     type: str
     value: object
     span: Span
-
-    # Lark reads these from every token; positions are in `span` instead.
-    @property
-    def start_pos(self) -> int:
-        return self.span.start
-
-    @property
-    def end_pos(self) -> int:
-        return self.span.end
-
-    @property
-    def line(self) -> int:
-        return 0
-
-    column = end_line = end_column = line
 
 
 # What different spellings of one operator become.

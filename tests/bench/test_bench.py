@@ -18,13 +18,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from benching import growth, report, why  # noqa: E402
+from benching import compiling, growth, report, starting, why  # noqa: E402
 from benching.harness import Row, differs, flat, sample, timed  # noqa: E402
 from benching.kernels import Kernels  # noqa: E402
 from benching.measure import ratios, summary, target  # noqa: E402
 from benching.native import compiled, of_unit  # noqa: E402
 from benching.own import Own  # noqa: E402
 from benching.rows import ROWS  # noqa: E402
+
+import dsl  # noqa: E402
 
 # one row for each program and what is wanted of it: others differ in size
 DISTINCT = {(row.program, row.function, row.wanted): row for row in ROWS.values() if row.kernels}.values()
@@ -173,6 +175,29 @@ def test_innermost_loops_and_what_they_are_made_of() -> None:
         "4 instructions, 1 loads, 1 scalar divides and roots, 1 stores, 1 of these in the frame, 1 jumps"
     )
     assert why.mix([line for line in code if why.instruction(line)])["calls of sin"] == 1
+
+
+@pytest.mark.parametrize("lines", compiling.LINES)
+def test_the_models_that_are_compiled_have_these_lines_and_mean_the_same_in_python(lines: int) -> None:
+    body = compiling.statements(lines, 3)
+    assert len(body) == lines
+    space: dict[str, Any] = {**vars(math)}
+    exec("\n    ".join(["def f(x):", *body, "return y"]), space)
+    module = dsl.loads("\n".join(["function f(x)", *body, "y", "end"]), opt_level=0)
+    assert module.f(0.7) == pytest.approx(space["f"](0.7), rel=1e-12)
+
+
+def test_compiling_is_told_by_stages() -> None:
+    [head, mine, theirs] = compiling.table([1], 2)
+    assert head.split()[-1] == "llvm"
+    assert re.match(r" +1 lines  dfl( +[\d.]+){9}$", mine)
+    assert re.match(r" +1 lines  jax +([\d.]+ .* times ours|jax is not installed)", theirs)
+
+
+@pytest.mark.slow
+def test_starting_is_told_beyond_python_alone() -> None:
+    found = {line[:18].strip(): line.split()[-1] for line in starting.table(rounds=1)}
+    assert found["Python"] == "0.0" and float(found["first gradient"]) > 0.0
 
 
 def test_growth_is_told_by_stages() -> None:

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "dsl"
 # import each other, modules of different prefixes only downwards, never sideways.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl",),  # imports nothing: the public names are loaded when they are used
+    ("dsl.records",),
     ("dsl.diagnostics", "dsl.userfiles"),
     ("dsl.types",),
     ("dsl.ir",),
@@ -39,12 +40,18 @@ LAZY = {
     ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
     ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
     ("dsl.cli.main", "dsl"): "nor is the version",
+    ("dsl.syntax.parser", "dsl.syntax.grammar"): "Lark is needed only where the grammar is newer than its tables",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",
+    ("dsl.runtime.engine", "dsl.backend.listing"): "most code is never looked at",
+    ("dsl.driver", "dsl.ir.text"): "the same",
+    ("dsl.driver", "dsl.ir.verifier"): "only developers check the invariants",
+    ("dsl.passes.pipeline", "dsl.ir.verifier"): "the same",
+    ("dsl.diagnostics.codes", "dsl.diagnostics.pages"): "pages are needed where an error is explained",
     ("dsl.runtime.pool", "dsl.runtime.support"): "what has kept no memory has none to give back",
     ("dsl.runtime.support", "dsl.runtime.llvm"): "the same as for the engine",
 }
 # Third-party packages that are slow to import: where each may be imported at all.
-HEAVY = {"lark": ("dsl.syntax",), "llvmlite": ("dsl.backend", "dsl.runtime"), "numpy": ("dsl.runtime",)}
+HEAVY = {"lark": ("dsl.syntax.grammar",), "llvmlite": ("dsl.backend", "dsl.runtime"), "numpy": ("dsl.runtime",)}
 
 
 def modules() -> dict[str, Path]:

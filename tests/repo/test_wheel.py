@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_wheel_carries_the_grammar_and_the_library(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert "dsl/_grammar/dfl.lark" in names
+    assert {"dsl/_grammar/dfl.lark", "dsl/_grammar/dfl.tables"} <= names
     library = {f"dsl/stdlib/{path.name}" for path in (ROOT / "dsl" / "stdlib").glob("*.dfl")}
     assert library <= names
     assert not [name for name in names if name.startswith(("tests/", "grammar/")) or "__pycache__" in name]

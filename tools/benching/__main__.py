@@ -4,6 +4,8 @@
     tools/bench e f-lorenz-1e4        some (names, or their beginnings)
     tools/bench --json out.json --compare earlier.json
     tools/bench --why k-heat          what our gradient keeps, and what its machine code is made of
+    tools/bench compile               the first gradient of a new function in a running process, beside JAX
+    tools/bench start                 the first gradient of a fresh process, beside what Python alone takes
     tools/bench --growth              the time of compiling gradients of ever longer functions
     tools/bench --stages              where the time of compiling gradients goes, by program
 
@@ -21,10 +23,12 @@ import json
 import sys
 from pathlib import Path
 
-from benching import growth, report, stages
+from benching import compiling, growth, report, stages, starting
 from benching.harness import Row
 from benching.measure import Found, measure
 from benching.rows import ROWS
+
+TABLES = {"compile": compiling.table, "start": starting.table}
 
 
 def chosen(names: list[str]) -> list[Row]:
@@ -48,6 +52,11 @@ def main() -> int:
     parser.add_argument("--stages", action="store_true", help="measure the stages of compiling instead")
     parser.add_argument("--list", action="store_true", help="only say what there is")
     args = parser.parse_args()
+    if args.rows and args.rows[0] in TABLES:
+        for name in args.rows:
+            for line in TABLES[name]():
+                print(line, flush=True)
+        return 0
     rows = chosen(args.rows)
     if not rows:
         parser.error(f"no such row; there are {', '.join(ROWS)}")

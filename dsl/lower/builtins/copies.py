@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from dsl.ir.core import Value
 from dsl.lower.arrays import geometry, load_at, new_array, record_at
 from dsl.lower.frame import Frame
 from dsl.lower.nests import choose, each, is_null, over
 from dsl.lower.values import Val, part_types, split_at
+from dsl.records import replace
 from dsl.types import (
     I64,
     INT64,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dsl.analysis.influence import Cell, Path, walk_cell
 from dsl.diagnostics import DslWarning, Span, error
@@ -26,6 +25,7 @@ from dsl.lower.scopes import FunctionScope
 from dsl.lower.sites import erase
 from dsl.lower.specialise import Spec
 from dsl.lower.values import Val, fn_val, is_number, items_of, named_val, show_type, tuple_val
+from dsl.records import dataclass
 from dsl.syntax import ast
 from dsl.types import (
     BOOLEAN,

@@ -13,7 +13,6 @@ memory refers to memory the shape is the value, since its parts have shapes of t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from dsl.diagnostics import Span, error
 from dsl.ir.core import Value
@@ -31,6 +30,7 @@ from dsl.lower.builtins.copies import item_in, load_record, with_parts
 from dsl.lower.frame import Frame
 from dsl.lower.nests import choose, each, is_null, over, unless
 from dsl.lower.values import UNIT, Val, is_number, named_val, part_types, show_type, split_at, tuple_val
+from dsl.records import dataclass, replace
 from dsl.types import (
     BOOL,
     BOOLEAN,

@@ -8,7 +8,6 @@ whole; an array of numbers then gives zeros.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from dsl.analysis.influence import Path
@@ -17,6 +16,7 @@ from dsl.ir.core import Value
 from dsl.lower.builtins.duals import REALS, carried, combine, dual_value, items_behind, number_val, parts_of, shape_of
 from dsl.lower.frame import Frame
 from dsl.lower.values import UNIT, Val
+from dsl.records import dataclass
 from dsl.types import (
     NOTHING,
     AdjointType,

@@ -8,7 +8,6 @@ raised with the place in the program.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dsl.lower.arrays import adjoint, geometry, is_array, item_of, order_of, rank_of
 from dsl.lower.broadcast import combine, materialise, operand
@@ -17,6 +16,7 @@ from dsl.lower.builtins.registry import Lower, builtin, extend
 from dsl.lower.calls import call_name
 from dsl.lower.frame import Frame
 from dsl.lower.values import Val, is_number, items_of, named_val
+from dsl.records import dataclass
 from dsl.types import BOTTOM, FLOAT32, FLOAT64
 
 # What an algorithm may find, by its code: the message, and a hint. {0} is its number.

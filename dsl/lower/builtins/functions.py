@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dsl.diagnostics import Span
 from dsl.lower.builtins.registry import builtin
 from dsl.lower.calls import Keywords, call_value, caller
 from dsl.lower.frame import Frame
 from dsl.lower.values import Val, flatten, items_of, show_type
+from dsl.records import dataclass
 from dsl.types import FnType, LangType, StructType, TypeValue, VariantType
 
 

@@ -8,7 +8,6 @@ ranges at their ends, vectors of numbers one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from dsl.diagnostics import error
 from dsl.ir.core import Op, Value
@@ -39,6 +38,7 @@ from dsl.lower.frame import Frame
 from dsl.lower.loops import Plan, count_up, range_item
 from dsl.lower.scopes import Var
 from dsl.lower.values import Val, show_type
+from dsl.records import dataclass
 from dsl.types import BOOL, BOOLEAN, BOTTOM, INT64, IterType, LangType, RangeType, VectorType
 
 WHOLE = IterType("colon", ())  # the type of `:` as an index

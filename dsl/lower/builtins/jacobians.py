@@ -11,7 +11,6 @@ attribute `ways`, of which `ad.expand` may leave one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 from dsl.diagnostics import Span, error
@@ -51,6 +50,7 @@ from dsl.lower.frame import Frame
 from dsl.lower.nests import each, unless
 from dsl.lower.values import Val, fn_val, is_number, items_of, show_type, split_at, tuple_val
 from dsl.ops import Builder, known
+from dsl.records import dataclass, replace
 from dsl.types import (
     BOTTOM,
     F32,

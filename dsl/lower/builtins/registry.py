@@ -8,9 +8,9 @@ caller then raises the MethodError. It checks its own domain. Functions written 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from dsl.lower.values import Val
+from dsl.records import dataclass, replace
 
 Lower = Callable[..., Val | None]
 

@@ -14,7 +14,6 @@ argument, it is a copy.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from dsl.analysis.influence import walk_cell
 from dsl.diagnostics import DslError, Span, error
@@ -48,6 +47,7 @@ from dsl.lower.scopes import FunctionScope
 from dsl.lower.sites import erase
 from dsl.lower.specialise import Spec
 from dsl.lower.values import UNIT, Val, items_of, show_type, split_at, tuple_val
+from dsl.records import dataclass
 from dsl.syntax import ast
 from dsl.types import (
     BOTTOM,

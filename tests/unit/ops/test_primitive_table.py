@@ -6,7 +6,7 @@ import pytest
 from primitive_oracle import MP
 from primitive_samples import CASE_IDS, CASES, inside
 
-from dsl.backend.kernels import library_functions
+from dsl.backend.kernels import library_functions, needed
 from dsl.ops import PRIMITIVES, Evaluator, evaluate, libm, result_type
 from dsl.ops.core import Primitive, declare
 from dsl.ops.evaluation import number
@@ -16,6 +16,13 @@ from dsl.types import BOOL, F32, F64, I64, Mem
 def test_every_function_of_the_c_library_is_there() -> None:
     assert len(library_functions()) > 50
     assert [name for name in sorted(library_functions()) if not libm.has(name)] == []
+
+
+def test_what_kernels_call_is_among_them() -> None:
+    """The names are known without making a kernel's text."""
+    forms = {p.llvm_form(o[0]).partition(":")[::2] for p in PRIMITIVES.values() for o, _ in p.signatures}
+    called = {c for kind, name in forms if kind == "kernel" for c in needed(name)[1]}
+    assert called | {name for kind, name in forms if kind == "libm"} == library_functions()
 
 
 def test_the_oracle_covers_all_that_takes_floats() -> None:

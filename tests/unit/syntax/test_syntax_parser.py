@@ -1,10 +1,7 @@
-"""The parser as a whole: the grammar's quality, spans, names, strings, documentation, prompts, hostile input."""
+"""The parser as a whole: spans, names, strings, documentation, prompts, hostile input."""
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 import time
 import unicodedata
 from pathlib import Path
@@ -17,7 +14,6 @@ from dsl.syntax import ast, is_incomplete, parse_expression, parse_file, read_so
 from dsl.syntax.contexts import MAX_NESTING
 from dsl.syntax.finish import MAX_DEPTH, children
 from dsl.syntax.lexer import MAX_LINE
-from dsl.syntax.parser import grammar_path, make_lark
 
 
 def parse(text: str) -> ast.File:
@@ -28,26 +24,6 @@ def failure(text: str) -> DslError:
     with pytest.raises(DslError) as caught:
         parse(text)
     return caught.value
-
-
-# ---------------------------------------------------------------- the grammar
-
-
-def test_the_grammar_has_no_conflicts() -> None:
-    """Strict mode refuses what LALR(1) would otherwise settle silently, shift/reduce conflicts included."""
-    make_lark(strict=True)
-
-
-def test_every_declared_terminal_is_used() -> None:
-    lines = grammar_path().read_text(encoding="utf-8").splitlines()
-    declared = {word for line in lines if line.startswith("%declare") for word in line.split()[1:]}
-    rules = " ".join(line for line in lines if not line.startswith(("%declare", "//")))
-    assert declared == set(re.findall(r"\b[A-Z][A-Z_]+\b", rules))
-
-
-def test_the_tree_can_be_imported_without_the_parser() -> None:
-    program = "import sys, dsl.syntax.ast; assert 'lark' not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", program], cwd=grammar_path().parent.parent).returncode == 0
 
 
 # ---------------------------------------------------------------- spans
