@@ -29,7 +29,7 @@ class Module:
 
     def __init__(self, load: Callable[[], Workspace], workspace: Workspace | None = None) -> None:
         self._load = load
-        self._workspace = load() if workspace is None else workspace
+        self._enter(load() if workspace is None else workspace)
 
     def __reduce__(self) -> Any:
         """A copy in another process is the program as it was read here; what it prints there goes to the standard
@@ -39,7 +39,17 @@ class Module:
     def reload(self) -> None:
         """Read and load the program again; where that fails, the module stays as it was. Functions that were taken from
         the module before are those of the program as it was."""
-        self._workspace = self._load()
+        self._enter(self._load())
+
+    def _enter(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        workspace.changed = self._forget
+        self._forget()
+
+    def _forget(self) -> None:
+        """Look functions up again: they are kept as plain attributes, which are found fastest."""
+        for name in [name for name in vars(self) if not name.startswith("_")]:
+            delattr(self, name)
 
     @property
     def functions(self) -> list[str]:
@@ -58,9 +68,12 @@ class Module:
         if name.startswith("_"):
             raise AttributeError(name)
         try:
-            return self._workspace.lookup(name)
+            found = self._workspace.lookup(name)
         except NameError as missing:
             raise AttributeError(str(missing)) from None
+        if isinstance(found, Function):
+            vars(self)[name] = found
+        return found
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._workspace.names()]
@@ -130,8 +143,7 @@ def open_workspace(
 def gradient(fn: Function, *args: Any, zeros: bool = False, mode: Mode | None = None) -> tuple[Any, ...]:
     """The gradient of a real function: a tuple, one entry an argument. None stands where nothing can influence the
     result; with `zeros`, zeros of the argument's shape."""
-    f = as_function(fn)
-    entries: tuple[Any, ...] = f.workspace.builtin("gradient", (f, *args), mode or f.mode)
+    entries: tuple[Any, ...] = as_function(fn).transformed("gradient", mode=mode)(*args)
     return tuple(with_zeros(e, a) for e, a in zip(entries, args, strict=True)) if zeros else entries
 
 

@@ -16,7 +16,9 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import chain
 from math import factorial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakSet
 
 from dsl import programs
 from dsl.copies import Copied, reduced_function
@@ -25,8 +27,10 @@ from dsl.options import Mode, Options, Timings
 from dsl.records import dataclass, replace
 from dsl.runtime import kept
 from dsl.runtime.convert import from_leaves, to_leaves, write_back
+from dsl.runtime.entries import entry_of
 from dsl.runtime.lock import LOCK
-from dsl.runtime.quick import GENERAL, Quick, forms
+from dsl.runtime.native import Callable as NativeCallable
+from dsl.runtime.native import note_stack
 from dsl.runtime.show import show_leaves, to_json
 from dsl.runtime.specialised import Specialised
 from dsl.runtime.typeof import type_of
@@ -51,9 +55,11 @@ if TYPE_CHECKING:
 
 _PYTHON_TYPES: dict[object, LangType] = {float: FLOAT64, int: INT64, bool: BOOLEAN}
 Argnums: TypeAlias = int | tuple[int, ...]
+MOST_ENTRIES = 8  # of a function: arguments of other types take the general way
 
 # Transforms as functions of the language; {g} stands for the entries of the gradient g that were asked for.
 TRANSFORMS = {
+    "gradient": "f -> (xs...) -> gradient(f, xs...)",
     "grad": "f -> (xs...) -> (g = gradient(f, xs...); {g})",
     "value_and_grad": "f -> (xs...) -> (r = withgradient(f, xs...); g = r.grad; (r.val, {g}))",
     "grad_sum": "f -> (xs...) -> (g = gradient(f, xs...); s = 0.0; for (i, x) in enumerate({g}) s += i*x end; s)",
@@ -97,11 +103,12 @@ class Result:
         return to_json(self.leaves, self.type)
 
 
-class Function:
+class Function(NativeCallable):
     """A function of a program: a named one with all its methods, a closure, or what a transform gave.
 
-    Calling it compiles it for the types of the arguments, once. `mode` is how its derivatives are made. One that
-    captures nothing and has an `origin` is known by that, and its type is found out only where it is needed.
+    Calling it compiles it for the types of the arguments, once; calls that have an entry (`runtime/entries.py`) go
+    straight to native code from the third on. `mode` is how its derivatives are made. One that captures nothing and
+    has an `origin` is known by that, and its type is found out only where it is needed.
     """
 
     def __init__(
@@ -114,7 +121,7 @@ class Function:
         self.mode = mode
         self.path: Origin | None = self.origin  # how it is made again, also where it captures something
         self._transformed: dict[tuple[Any, ...], Function] = {}
-        self._quick: dict[tuple[Any, ...], Quick | None] = {}  # by the state of the program and the forms of arguments
+        self._seen: dict[tuple[LangType, ...], bool] = {}  # argument types: whether there was a try to make an entry
 
     @property
     def type(self) -> LangType:
@@ -143,43 +150,55 @@ class Function:
         return f"<dfl function {self.__name__}>"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Function) or self.workspace is not other.workspace:
-            return False
-        if (self.leaves, self.mode) != (other.leaves, other.mode):
-            return False
-        return self.known_type == other.known_type or self.type == other.type
+        return isinstance(other, Function) and self._identity() == other._identity()
 
     def __hash__(self) -> int:
-        return hash((id(self.workspace), self.mode))
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[Any, ...]:
+        return id(self.workspace), self.known_type, self.leaves, self.mode
 
     def __reduce__(self) -> Any:
         return reduced_function(self.workspace, self.path, self.mode, repr(self))
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        """The value for these arguments. With `out`, an array of the value's shape, the value is written there."""
+        """The value for these arguments. With `out`, an array of the value's shape, the value is written there; of a
+        value and its gradient, `out` gets the gradient."""
         if "out" in keywords and hasattr(keywords["out"], "dtype"):
             out = keywords.pop("out")
             return filled(out, self(*args, **keywords))
-        known = None if keywords else forms(args)
-        if known is None:
-            return self.workspace.value(self.workspace.apply(self, args, keywords))
-        return self._of_forms((self.workspace.generation, *known), args)
-
-    def _of_forms(self, key: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
-        """The value for arguments of known forms: the second call of the same forms knows what to do."""
-        quick = self._quick.get(key)
-        if quick is not None:
-            value = quick.call(args)
-            if value is not GENERAL:
-                return value
-        value = self.workspace.value(self.workspace.apply(self, args, {}))
-        if quick is not None and not quick.current:
-            self._quick.pop(key, None)
-        if key not in self._quick:
-            types = self.workspace.types_of(args, _argument_names(len(args)))
-            self._quick[key] = Quick.of(self.workspace.compiled(self, types), self.leaves, args, types)
+        work, start = self.workspace, perf_counter()
+        run = work.timings.get("run", 0.0)
+        types = work.types_of((*args, *keywords.values()), (*_argument_names(len(args)), *keywords))
+        value = work.value(work.apply(self, args, keywords, types))
+        if not keywords and not self._seen.get(types):
+            self._learn(types, args, work.timings["run"] - run, perf_counter() - start)
         return value
 
+    _general = __call__  # what native code calls where it has no entry
+
+    def _learn(self, types: tuple[LangType, ...], args: tuple[Any, ...], run: float, whole: float) -> None:
+        """Make an entry for arguments of types that come for the second time. `run`, `whole`: how long the native code
+        of this call has taken, and the call. Provisional code has no entries, so all that calls of it take counts."""
+        compiled = self.workspace.compiled(self, types)
+        first = types not in self._seen
+        provisional = compiled.native is not None and compiled.native.provisional
+        self._seen[types] = not first and not provisional
+        if first:
+            return
+        if provisional:
+            compiled.native.spent += whole - run  # type: ignore[union-attr]
+            return
+        entry = entry_of(compiled, self.leaves, types, args, run)
+        if entry is not None:
+            note_stack()
+            self.set_entries([entry, *self.entries][:MOST_ENTRIES])
+            self.workspace.natives.add(self)
+
+    def forget(self) -> None:
+        """Nothing that was compiled before is to be called any more."""
+        self._seen.clear()
+        self.set_entries(())
     def in_mode(self, mode: Mode | None) -> Function:
         """The same function, with derivatives made in another mode."""
         made = Function(self.workspace, self.type if self.origin is None else self.origin, self.leaves, mode)
@@ -287,6 +306,9 @@ class Workspace(Copied):
         self._complex_type: LangType | None = None  # of the program's library
         self.patterns: dict[Any, Any] = {}  # of sparse Jacobians, as `dsl.sparse` found them
         self.extended = False
+        self.natives: WeakSet[Function] = WeakSet()  # those that have entries
+        self.changed: Callable[[], None] = lambda: None  # called where names may stand for other things from now on
+        self._generation = 0  # the session's, when entries were last looked after
         with self.timings.stage("load"):
             found = known or programs.find(source, options, print_expressions, read)
             if found is None:
@@ -404,8 +426,15 @@ class Workspace(Copied):
         self._functions.clear()
         self._types.clear()
         self.patterns.clear()
+        self._drop_entries()
+        self.changed()
         with self.timings.stage("load"):
             self.session.define(file, print_expressions=print_expressions)
+
+    def _drop_entries(self) -> None:
+        for fn in list(self.natives):
+            fn.forget()
+        self.natives.clear()
 
     # -- values
     def value(self, result: Result) -> Any:
@@ -454,6 +483,11 @@ class Workspace(Copied):
         return helper
 
     def wrap(self, type: LangType, leaves: Sequence[Any]) -> Function:
+        """A value that is a function; one that has a name in the program is known by it."""
+        name = getattr(type, "name", "")
+        declared = self.session.namespace.functions.get(name) or self.session.structs.get(name)
+        if declared is not None and isinstance(type, FnType) and type.key is declared:
+            return Function(self, Origin((name,)))
         return Function(self, type, leaves)
 
     def expression(self, text: str) -> Expr:
@@ -474,13 +508,15 @@ class Workspace(Copied):
 
     # -- calls
     def apply(
-        self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], mode: Mode | None = None, once: bool = False
-    ) -> Result:
-        """Call a function with Python values; compiled code is kept by the types of the arguments. `once`: as for
-        `evaluate`."""
+        self, fn: Function, args: Sequence[Any], keywords: dict[str, Any], types: tuple[LangType, ...] | None = None,
+        mode: Mode | None = None, once: bool = False,
+    ) -> Result:  # fmt: skip
+        """Call a function with Python values; compiled code is kept by the types of the arguments (those of keywords
+        last), which are found out where they are not given. `once`: as for `evaluate`."""
         values = (*args, *keywords.values())
         names = (*_argument_names(len(args)), *keywords)
-        types = self.types_of(values, names)
+        if types is None:
+            types = self.types_of(values, names)
         compiled = self.compiled(fn, types, tuple(keywords), mode)
         parts = [to_leaves(value, t, name) for value, t, name in zip(values, types, names, strict=True)]
         results = compiled.call([*fn.leaves, *chain.from_iterable(parts)], self.out, once)
@@ -499,6 +535,9 @@ class Workspace(Copied):
             with LOCK:
                 found = self._compiled.get(key) or self._kept(key) or self._made(key)
                 self._compiled[key] = found
+            if self.generation != self._generation:  # what has been compiled before is stale
+                self._generation = self.generation
+                self._drop_entries()
         return found
 
     def compiled_before(self, fn: Function, types: Sequence[LangType]) -> Specialised | None:
@@ -565,7 +604,7 @@ class Workspace(Copied):
 
     def builtin(self, name: str, args: Sequence[Any], mode: Mode | None) -> Any:
         """The value of a call of a function that the language has."""
-        return self.value(self.apply(self.function(name), args, {}, mode))
+        return self.value(self.apply(self.function(name), args, {}, mode=mode))
 
     def transform(self, text: str, fn: Function, mode: Mode | None) -> Function:
         """What a function of the language, given by its text, makes of `fn`."""
@@ -620,7 +659,10 @@ def as_function(fn: object) -> Function:
 
 
 def filled(out: Any, value: Any) -> Any:
-    """The array `out`, which has got the value."""
+    """The array `out`, which has got the value; of a number and an array, the number and `out`, which has got that."""
+    match value:
+        case (int() | float() as number, array) if hasattr(array, "dtype"):
+            return number, filled(out, array)
     if getattr(value, "shape", ()) != out.shape:
         raise error("E0602", f"out has shape {out.shape}, and the result {getattr(value, 'shape', ())}",
                     hint="give an array of the result's shape, or none")  # fmt: skip

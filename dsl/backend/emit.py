@@ -74,6 +74,7 @@ class UnitEmitter:
         unit = EmittedUnit(
             self.root.name, "", root, tuple(self.sites), tuple(self.prints), tuple(self.externals),
             tuple(piece.symbol for piece in support), operands, _STACK_RESERVE + _FRAME_A_VALUE * size, allocates, size,
+            any(s.recursive for s in self.signatures.values()), self._may_take_long(),
         )  # fmt: skip
         if not unit.direct:
             parts.append(_entry(root, self.uses_regions))
@@ -82,6 +83,11 @@ class UnitEmitter:
         parts += self.debug.listing()
         parts += self.metadata.listing()
         return EmittedUnit(**{**vars(unit), "text": "\n".join(parts) + "\n"})
+
+    def _may_take_long(self) -> bool:
+        """Whether there is a loop, recursion or a kernel on arrays."""
+        ops = {op.name for fn in self.functions for op in fn.body.walk()}
+        return bool(ops & {"for", "loop", "kernel"}) or any(s.recursive for s in self.signatures.values())
 
     def _straight(self, allocates: bool) -> bool:
         """Whether the module is short code of one function without loops and memory."""

@@ -37,6 +37,8 @@ class EmittedUnit:
     stack_reserve: int          # bytes that a recursive function leaves free
     allocates: bool             # it, or its caller for it, makes memory
     size: int                   # how many ops it was made of
+    recursive: bool             # it looks at the limit of the stack
+    loops: bool                 # a call may take long
 
     @property
     def direct(self) -> bool:

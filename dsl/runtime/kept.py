@@ -117,7 +117,7 @@ def _read_leaves(trees: Any) -> tuple[LeafType, ...]:
 
 # ---------------------------------------------------------------- units
 
-_PLAIN = ("name", "externals", "support", "operands", "stack_reserve", "allocates", "size")
+_PLAIN = ("name", "externals", "support", "operands", "stack_reserve", "allocates", "size", "recursive", "loops")
 
 
 def _written_unit(unit: EmittedUnit) -> Any:

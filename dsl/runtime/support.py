@@ -4,11 +4,12 @@ is compiled where no earlier process has done that; what is kept of it is all th
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dsl.runtime import pool
 from dsl.runtime.blas import addresses
 from dsl.runtime.lock import LOCK
+from dsl.runtime.objects import object_code
 from dsl.store import digest, fingerprint, store
 
 LEVEL = 2  # of LLVM; 0 for code that is provisional
@@ -35,6 +36,16 @@ def imports(symbols: Iterable[str], level: int = LEVEL) -> dict[str, int]:
     return {name: address for symbol in symbols for name, address in functions(symbol, level).items()}
 
 
+def made_of(text: str, name: str, symbols: Mapping[str, int]) -> int:
+    """The address of a function of a text, linked until the process ends. `symbols`: what it needs, by name."""
+    from dsl.runtime.llvm import Library
+
+    with LOCK:
+        library = Library(object_code(text, LEVEL), [name], dict(symbols))
+        library.keep()
+        return library[name]
+
+
 def missing(symbols: Iterable[str]) -> int:
     """How many lines of these pieces are still to be optimised."""
     from dsl.backend.support import piece
@@ -50,10 +61,10 @@ Linkable = tuple[list[str], list[str], list[str], bytes]  # exports, pieces and 
 
 def _made(symbol: str, level: int) -> Linkable:
     from dsl.backend.support import piece
-    from dsl.runtime.llvm import object_code
+    from dsl.runtime import llvm
 
     found = piece(symbol)
-    made = found.exports, [p.symbol for p in found.needs], list(found.blas), object_code(found.text, level)
+    made = found.exports, [p.symbol for p in found.needs], list(found.blas), llvm.object_code(found.text, level)
     kept = store()
     if kept is not None:
         kept.put(KIND, _key(symbol, level), marshal.dumps(made))
