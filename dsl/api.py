@@ -11,15 +11,14 @@ Whatever is wrong raises `DslError`.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from dsl.diagnostics import Source
-from dsl.driver import Mode, Options
+from dsl.options import Mode, Options
 from dsl.syntax.files import read_source
 from dsl.trees import with_zeros
-from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled
+from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled, write
 
 
 class Module:
@@ -28,9 +27,14 @@ class Module:
     Only the names below are taken; a function of the program that is called like one of them is reached as `m["eval"]`.
     """
 
-    def __init__(self, load: Callable[[], Workspace]) -> None:
+    def __init__(self, load: Callable[[], Workspace], workspace: Workspace | None = None) -> None:
         self._load = load
-        self._enter(load())
+        self._enter(load() if workspace is None else workspace)
+
+    def __reduce__(self) -> Any:
+        """A copy in another process is the program as it was read here; what it prints there goes to the standard
+        output, and values of its top level are as after loading."""
+        return _module_of, (self._workspace,)
 
     def reload(self) -> None:
         """Read and load the program again; where that fails, the module stays as it was. Functions that were taken from
@@ -50,7 +54,7 @@ class Module:
     @property
     def functions(self) -> list[str]:
         """The names of the functions and structs that the file defines, in its order."""
-        return list(self._workspace.session.functions())
+        return list(self._workspace.functions())
 
     @property
     def timings(self) -> dict[str, float]:
@@ -112,8 +116,8 @@ class Module:
 
 
 def load(path: str | os.PathLike[str], **options: Any) -> Module:
-    """Load a .dfl file. Options (keyword only): `opt_level`, `mode`, `checks`, `optimize`, `interpreter`, `verify`
-    (see `driver.Options`), and `out`, a function that gets what the program prints."""
+    """Load a .dfl file. Options (keyword only): `opt_level`, `mode`, `checks`, `optimize`, `interpreter`, `verify`,
+    `cache` (see `driver.Options`), and `out`, a function that gets what the program prints."""
     return Module(lambda: open_workspace(read_source(os.fspath(path)), **options))
 
 
@@ -122,15 +126,15 @@ def loads(text: str, *, name: str = "<string>", **options: Any) -> Module:
     return Module(lambda: open_workspace(Source(name, text), **options))
 
 
+def _module_of(work: Workspace) -> Module:
+    return Module(lambda: Workspace(work.source, work.options, work.out, work.shown, work.read), work)
+
+
 def open_workspace(
     source: Source, *, out: Callable[[str], None] | None = None, print_expressions: bool = False, **options: Any
 ) -> Workspace:
     """The workspace of a source, for commands. With `print_expressions` the values of bare expressions are printed."""
-    return Workspace(source, Options(**options), out or _write, print_expressions)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
+    return Workspace(source, Options(**options), out or write, print_expressions)
 
 
 # ---------------------------------------------------------------- derivatives

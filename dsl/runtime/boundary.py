@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from dsl.backend.emit import ENTRY, EmittedUnit
 from dsl.backend.layout import (
     WORD,
     Chunk,
@@ -27,6 +26,7 @@ from dsl.backend.layout import (
     slots_format,
 )
 from dsl.backend.memory import FIRST_CHUNK, LARGE, LINKS
+from dsl.backend.unit import ENTRY, EmittedUnit
 from dsl.diagnostics import DslError, error
 from dsl.interp import Memory
 from dsl.ir.message import message

@@ -72,6 +72,11 @@ class Flat(Memory):
         self._rows: list[list[Any]] | None = None  # the contents, while the interpreter works on them
         self._users: WeakSet[User] | None = None
 
+    def __reduce__(self) -> Any:
+        """A copy belongs to nobody else: an array of a caller that is elsewhere becomes memory of the language."""
+        data = bytearray(memoryview(self.records()).cast("B")) if self.length else bytearray()
+        return Buffer, (self.fields, data, self.length)
+
     @property
     def length(self) -> int:
         raise NotImplementedError

@@ -9,7 +9,7 @@ it meanwhile), so such calls take the general way, as all others do. Both ways g
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dsl.backend.shapes import Argument, Dense, Named, Nothing, Number, Part, Shape, Tuple
 from dsl.records import replace
@@ -17,6 +17,7 @@ from dsl.runtime.arrays import dtype_of
 from dsl.runtime.boundary import Direct, Through
 from dsl.runtime.buffers import Flat, Lent
 from dsl.runtime.native import SUPPORTED, NativeEntry, numpy_is_known
+from dsl.runtime.specialised import Specialised
 from dsl.runtime.values import Record
 from dsl.types import (
     NOTHING,
@@ -30,16 +31,13 @@ from dsl.types import (
     leaves,
 )
 
-if TYPE_CHECKING:
-    from dsl.driver import Compiled
-
 SHORT = 20e-6         # seconds: what takes longer gives the interpreter to other threads, which costs 50 ns
 MEASURABLE = 200e-6   # seconds: what the general way takes by itself does not matter then
 AN_OP = 0.3e-9        # seconds an op of the code takes for each element, roughly
 
 
 def entry_of(
-    compiled: Compiled, captured: Sequence[Any], types: Sequence[LangType], args: Sequence[Any], seconds: float
+    compiled: Specialised, captured: Sequence[Any], types: Sequence[LangType], args: Sequence[Any], seconds: float
 ) -> NativeEntry | None:
     """The entry of a compiled function, None where it needs the general way. `args`: those of a call that has just
     taken `seconds`."""
@@ -47,13 +45,13 @@ def entry_of(
     if not SUPPORTED or native is None or native.provisional or compiled.options.interpreter:
         return None
     boundary = native.boundary
-    values = [*captured, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
+    values = [*captured, *compiled.further]
     if not isinstance(boundary, Direct | Through) or boundary.unit.prints or not _can_stay(values):
         return None
     shape = shape_of(compiled, boundary, len(captured), types)
     if shape is None or (_has_arrays(shape) and not numpy_is_known()):
         return None
-    result = compiled.entry.result
+    result = compiled.result
     if _contains_array(shape.result) and any(isinstance(x, Lent) for x in values):
         if any(isinstance(a, Dense) and a.written for a in shape.arguments):
             return None  # it might have to be called again, when an array that is captured comes out
@@ -63,10 +61,10 @@ def entry_of(
 
 
 def shape_of(
-    compiled: Compiled, boundary: Direct | Through, captured: int, types: Sequence[LangType]
+    compiled: Specialised, boundary: Direct | Through, captured: int, types: Sequence[LangType]
 ) -> Shape | None:
     written = _written(compiled, captured, types)
-    result = part_of(compiled.entry.result)
+    result = part_of(compiled.result)
     if written is None or result is None:
         return None
     arguments = [_argument(t, w) for t, w in zip(types, written, strict=True)]
@@ -88,7 +86,7 @@ def _can_stay(values: Sequence[Any]) -> bool:
     return all(isinstance(x, float | int | Flat) for x in values)
 
 
-def _written(compiled: Compiled, captured: int, types: Sequence[LangType]) -> list[bool] | None:
+def _written(compiled: Specialised, captured: int, types: Sequence[LangType]) -> list[bool] | None:
     """Which arguments are arrays that a call changes; None where it writes to something else, or for a while."""
     if not compiled.takes_memory:
         return [False] * len(types)

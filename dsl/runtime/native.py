@@ -23,18 +23,18 @@ from typing import Any
 from dsl.backend.layout import WORD, Header, slots_format
 from dsl.backend.shapes import API, KNOWN_WORDS, Dtype, Entry, Flag, Known, Offset, Shape
 from dsl.backend.stubs import CALL, REFUSE, STUB, dispatcher, refuser, stub
-from dsl.backend.support import Piece
 from dsl.runtime.boundary import Chunks, Direct, Owned, Through
 from dsl.runtime.buffers import Flat
+from dsl.runtime.lock import LOCK
+from dsl.runtime.objects import object_code
 from dsl.runtime.stack import lowest_address
-from dsl.runtime.support import functions
 from dsl.types import LeafType
 
 _FLAGS_OF_TYPES = 168        # where a type has its flags
 _HAS_VECTORCALL = 1 << 11
 _word = ctypes.c_int64.from_address
 _table = (ctypes.c_int64 * KNOWN_WORDS)()
-_lock = threading.RLock()
+LEVEL = 2  # of LLVM
 
 
 # ---------------------------------------------------------------- is this an interpreter that is known
@@ -125,7 +125,7 @@ class Callable(_Base):  # type: ignore[misc]
 
     def set_entries(self, entries: Sequence[NativeEntry]) -> None:
         """What takes calls from now on, tried in this order."""
-        with _lock:
+        with LOCK:
             linked = tuple(entries)
             following = 0
             for entry in reversed(linked):
@@ -235,7 +235,12 @@ def _symbols() -> dict[str, int]:
 
 def _address(text: str, name: str) -> int:
     """Where a function is: compiled when it is first asked for, there until the process ends."""
-    return functions(Piece(name, text, entry=name), symbols=_symbols())[name]
+    from dsl.runtime.llvm import Library
+
+    with LOCK:
+        library = Library(object_code(text, LEVEL), [name], _symbols())
+        library.keep()
+        return library[name]
 
 
 @cache

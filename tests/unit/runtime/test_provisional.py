@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import dsl
-from dsl.backend.support import Piece, areas, core
-from dsl.runtime import engine, llvm
+from dsl.backend.support import kernel
+from dsl.runtime import engine, llvm, support
 from dsl.runtime.native import SUPPORTED
 from dsl.runtime.support import functions, missing
 
@@ -21,7 +21,7 @@ def levels(monkeypatch):
     """The levels at which units are compiled from now on."""
     found = []
     compile = llvm.object_code
-    for piece in (core(), areas()):
+    for piece in ("memory", "regions"):
         functions(piece, 0), functions(piece)
 
     def noted(text: str, level: int) -> bytes:
@@ -62,9 +62,10 @@ def test_small_code_and_a_level_that_is_asked_for_are_compiled_at_once(levels):
     assert levels == [engine.BEST, 3, 0]
 
 
-def test_support_code_that_is_missing_counts(levels):
-    assert missing([core(), areas()]) == 0
-    assert missing([Piece("other", "\n" * 7)]) == 7
+def test_support_code_that_is_missing_counts(levels, monkeypatch):
+    monkeypatch.delitem(support._linked, ("svd", support.LEVEL), raising=False)
+    assert missing(["memory", "regions"]) == 0
+    assert missing(["memory", "svd"]) == kernel("svd").source.count("\n") > 100
 
 
 def test_errors_and_values_that_are_kept_survive_the_change(monkeypatch):
