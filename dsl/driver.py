@@ -134,7 +134,7 @@ class Compiled:
         if self.native is None:
             with compiling(), self.timings.stage("emit"):
                 self.native = compile_unit(self.program, self.entry.name, opt_level=self.options.opt_level)
-            with self.timings.stage("llvm"):
+            with compiling(), self.timings.stage("llvm"):
                 self.native.link()
         return self.native
 

@@ -6,7 +6,6 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from decimal import Decimal
 
 
 def show_float(x: float) -> str:
@@ -55,6 +54,8 @@ def _special(x: float) -> str:
 
 def _digits(text: str) -> tuple[str, str, int]:
     """Sign, significant digits without trailing zeros, and the place of the point behind the first of them."""
+    from decimal import Decimal  # few programs print
+
     sign, digits, exponent = Decimal(text).as_tuple()
     assert isinstance(exponent, int)
     point = exponent + len(digits) - 1
