@@ -6,7 +6,6 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from decimal import Decimal
 
 
 def show_float(x: float) -> str:
@@ -55,11 +54,13 @@ def _special(x: float) -> str:
 
 def _digits(text: str) -> tuple[str, str, int]:
     """Sign, significant digits without trailing zeros, and the place of the point behind the first of them."""
-    sign, digits, exponent = Decimal(text).as_tuple()
-    assert isinstance(exponent, int)
-    point = exponent + len(digits) - 1
-    significant = "".join(map(str, digits)).lstrip("0").rstrip("0")
-    return "-" * sign, significant, point if significant else 0
+    sign = "-" if text.startswith("-") else ""
+    mantissa, _, exponent = text.removeprefix("-").partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    point = int(exponent or 0) - len(fraction) + len(digits) - 1
+    significant = digits.rstrip("0")
+    return sign, significant, point if significant else 0
 
 
 def _notation(sign: str, digits: str, point: int) -> str:

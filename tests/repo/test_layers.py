@@ -39,7 +39,6 @@ RANK = {prefix: level for level, prefixes in enumerate(LAYERS) for prefix in pre
 LAZY = {
     ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
     ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
-    ("dsl.cli.main", "dsl"): "nor is the version",
     ("dsl.workspace", "dsl.driver"): "a program that is known from an earlier process is not compiled again",
     ("dsl.workspace", "dsl.syntax.ast"): "nor read",
     ("dsl.workspace", "dsl.syntax.show"): "nor listed, as a rule",
