@@ -55,17 +55,23 @@ _HOMES: dict[str, str] = {
 }
 
 
+def imported(module: str) -> Any:
+    """A module, imported while the garbage collector waits: nearly all that modules make stays, and it would go through
+    that again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        if collects:
+            gc.enable()
+
+
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'dsl' has no attribute {name!r}")
-    collects = gc.isenabled()
-    gc.disable()  # nearly all that modules make stays: it would be gone through again and again
-    try:
-        value = getattr(import_module(home), name)
-    finally:
-        if collects:
-            gc.enable()
+    value = getattr(imported(home), name)
     globals()[name] = value
     return value
 

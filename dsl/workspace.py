@@ -18,7 +18,7 @@ from itertools import chain
 from math import factorial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from dsl import programs
 from dsl.copies import Copied, reduced_function
@@ -107,8 +107,8 @@ class Function(NativeCallable):
     """A function of a program: a named one with all its methods, a closure, or what a transform gave.
 
     Calling it compiles it for the types of the arguments, once; calls that have an entry (`runtime/entries.py`) go
-    straight to native code from the third on. `mode` is how its derivatives are made. One that captures nothing and
-    has an `origin` is known by that, and its type is found out only where it is needed.
+    straight to native code from the third on. `mode` is how its derivatives are made. One that captures nothing and has
+    an `origin` is known by that, and its type is found out only where it is needed.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Function(NativeCallable):
         return isinstance(other, Function) and self._identity() == other._identity()
 
     def __hash__(self) -> int:
-        return hash(self._identity())
+        return hash((id(self.workspace), self.known_type, self.mode))
 
     def _identity(self) -> tuple[Any, ...]:
         return id(self.workspace), self.known_type, self.leaves, self.mode
@@ -193,12 +193,13 @@ class Function(NativeCallable):
         if entry is not None:
             note_stack()
             self.set_entries([entry, *self.entries][:MOST_ENTRIES])
-            self.workspace.natives.add(self)
+            self.workspace.natives[id(self)] = self
 
     def forget(self) -> None:
         """Nothing that was compiled before is to be called any more."""
         self._seen.clear()
         self.set_entries(())
+
     def in_mode(self, mode: Mode | None) -> Function:
         """The same function, with derivatives made in another mode."""
         made = Function(self.workspace, self.type if self.origin is None else self.origin, self.leaves, mode)
@@ -306,9 +307,9 @@ class Workspace(Copied):
         self._complex_type: LangType | None = None  # of the program's library
         self.patterns: dict[Any, Any] = {}  # of sparse Jacobians, as `dsl.sparse` found them
         self.extended = False
-        self.natives: WeakSet[Function] = WeakSet()  # those that have entries
+        self.natives: WeakValueDictionary[int, Function] = WeakValueDictionary()  # those that have entries, by identity
         self.changed: Callable[[], None] = lambda: None  # called where names may stand for other things from now on
-        self._generation = 0  # the session's, when entries were last looked after
+        self._looked_after = 0  # the generation when entries were last looked after
         with self.timings.stage("load"):
             found = known or programs.find(source, options, print_expressions, read)
             if found is None:
@@ -432,7 +433,7 @@ class Workspace(Copied):
             self.session.define(file, print_expressions=print_expressions)
 
     def _drop_entries(self) -> None:
-        for fn in list(self.natives):
+        for fn in list(self.natives.values()):
             fn.forget()
         self.natives.clear()
 
@@ -535,9 +536,9 @@ class Workspace(Copied):
             with LOCK:
                 found = self._compiled.get(key) or self._kept(key) or self._made(key)
                 self._compiled[key] = found
-            if self.generation != self._generation:  # what has been compiled before is stale
-                self._generation = self.generation
-                self._drop_entries()
+                if self.generation != self._looked_after:  # what has been compiled before is stale
+                    self._looked_after = self.generation
+                    self._drop_entries()
         return found
 
     def compiled_before(self, fn: Function, types: Sequence[LangType]) -> Specialised | None:

@@ -54,11 +54,13 @@ def _special(x: float) -> str:
 
 def _digits(text: str) -> tuple[str, str, int]:
     """Sign, significant digits without trailing zeros, and the place of the point behind the first of them."""
+    sign = "-" if text.startswith("-") else ""
     mantissa, _, exponent = text.removeprefix("-").partition("e")
-    whole, _, part = mantissa.partition(".")
-    digits = (whole + part).lstrip("0")
-    point = int(exponent or 0) - len(part) + len(digits) - 1
-    return "-" * text.startswith("-"), digits.rstrip("0"), point if digits else 0
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    point = int(exponent or 0) - len(fraction) + len(digits) - 1
+    significant = digits.rstrip("0")
+    return sign, significant, point if significant else 0
 
 
 def _notation(sign: str, digits: str, point: int) -> str:

@@ -9,7 +9,7 @@ it meanwhile), so such calls take the general way, as all others do. Both ways g
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dsl.backend.shapes import Argument, Dense, Named, Nothing, Number, Part, Shape, Tuple
 from dsl.records import replace
@@ -17,6 +17,7 @@ from dsl.runtime.arrays import dtype_of
 from dsl.runtime.boundary import Direct, Through
 from dsl.runtime.buffers import Flat, Lent
 from dsl.runtime.native import SUPPORTED, NativeEntry, numpy_is_known
+from dsl.runtime.specialised import Specialised
 from dsl.runtime.values import Record
 from dsl.types import (
     NOTHING,
@@ -29,9 +30,6 @@ from dsl.types import (
     VectorType,
     leaves,
 )
-
-if TYPE_CHECKING:
-    from dsl.runtime.specialised import Specialised
 
 SHORT = 20e-6         # seconds: what takes longer gives the interpreter to other threads, which costs 50 ns
 MEASURABLE = 200e-6   # seconds: what the general way takes by itself does not matter then

@@ -25,15 +25,16 @@ from dsl.backend.shapes import API, KNOWN_WORDS, Dtype, Entry, Flag, Known, Offs
 from dsl.backend.stubs import CALL, REFUSE, STUB, dispatcher, refuser, stub
 from dsl.runtime.boundary import Chunks, Direct, Owned, Through
 from dsl.runtime.buffers import Flat
+from dsl.runtime.lock import LOCK
+from dsl.runtime.objects import object_code
 from dsl.runtime.stack import lowest_address
-from dsl.runtime.support import made_of
 from dsl.types import LeafType
 
 _FLAGS_OF_TYPES = 168        # where a type has its flags
 _HAS_VECTORCALL = 1 << 11
 _word = ctypes.c_int64.from_address
 _table = (ctypes.c_int64 * KNOWN_WORDS)()
-_lock = threading.RLock()
+LEVEL = 2  # of LLVM
 
 
 # ---------------------------------------------------------------- is this an interpreter that is known
@@ -124,7 +125,7 @@ class Callable(_Base):  # type: ignore[misc]
 
     def set_entries(self, entries: Sequence[NativeEntry]) -> None:
         """What takes calls from now on, tried in this order."""
-        with _lock:
+        with LOCK:
             linked = tuple(entries)
             following = 0
             for entry in reversed(linked):
@@ -232,19 +233,24 @@ def _symbols() -> dict[str, int]:
     return {**found, "dfl.python": ctypes.addressof(_table)}
 
 
+def _address(text: str, name: str) -> int:
+    """Where a function is: compiled when it is first asked for, there until the process ends."""
+    from dsl.runtime.llvm import Library
+
+    with LOCK:
+        library = Library(object_code(text, LEVEL), [name], _symbols())
+        library.keep()
+        return library[name]
+
+
 @cache
 def _call_address() -> int:
-    return made_of(dispatcher(), CALL, _symbols())
-
-
-@cache
-def _refuser_address() -> int:
-    return made_of(refuser(), REFUSE, _symbols())
+    return _address(dispatcher(), CALL)
 
 
 @cache
 def _stub_address(shape: Shape) -> int:
-    return made_of(stub(shape), STUB, _symbols())
+    return _address(stub(shape), STUB)
 
 
 class NativeEntry:
@@ -285,7 +291,7 @@ class NativeEntry:
 
     def stop(self) -> None:
         """Take no calls any more: memory that was noted has moved."""
-        self.words[Entry.STUB] = _refuser_address()
+        self.words[Entry.STUB] = _address(refuser(), REFUSE)
 
 
 class _Owner:

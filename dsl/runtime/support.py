@@ -4,12 +4,11 @@ is compiled where no earlier process has done that; what is kept of it is all th
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from dsl.runtime import pool
 from dsl.runtime.blas import addresses
 from dsl.runtime.lock import LOCK
-from dsl.runtime.objects import object_code
 from dsl.store import digest, fingerprint, store
 
 LEVEL = 2  # of LLVM; 0 for code that is provisional
@@ -34,16 +33,6 @@ def functions(symbol: str, level: int = LEVEL) -> dict[str, int]:
 def imports(symbols: Iterable[str], level: int = LEVEL) -> dict[str, int]:
     """All functions of these pieces."""
     return {name: address for symbol in symbols for name, address in functions(symbol, level).items()}
-
-
-def made_of(text: str, name: str, symbols: Mapping[str, int]) -> int:
-    """The address of a function of a text, linked until the process ends. `symbols`: what it needs, by name."""
-    from dsl.runtime.llvm import Library
-
-    with LOCK:
-        library = Library(object_code(text, LEVEL), [name], dict(symbols))
-        library.keep()
-        return library[name]
 
 
 def missing(symbols: Iterable[str]) -> int:

@@ -40,7 +40,6 @@ RANK = {prefix: level for level, prefixes in enumerate(LAYERS) for prefix in pre
 LAZY = {
     ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
     ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
-    ("dsl.cli.main", "dsl"): "nor is the version",
     ("dsl.cli.main", "dsl.cli.calls"): "only two commands have calls that may be known",
     ("dsl.workspace", "dsl.driver"): "a program that is known from an earlier process is not compiled again",
     ("dsl.workspace", "dsl.syntax.ast"): "nor read",
@@ -59,6 +58,7 @@ LAZY = {
     ("dsl.passes.pipeline", "dsl.ir.verifier"): "the same",
     ("dsl.diagnostics.codes", "dsl.diagnostics.pages"): "pages are needed where an error is explained",
     ("dsl.runtime.pool", "dsl.runtime.support"): "what has kept no memory has none to give back",
+    ("dsl.runtime.native", "dsl.runtime.llvm"): "the same as for the engine",
     ("dsl.runtime.support", "dsl.runtime.llvm"): "the same as for the engine",
 }
 # Third-party packages that are slow to import: where each may be imported at all.
