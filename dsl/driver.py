@@ -102,7 +102,7 @@ class Compiled(Specialised):
                     unit = compile_unit(
                         self.program, self.entry.name, self.options.opt_level, cache=self.options.cache
                     )
-                    unit.linked = self.linked
+                    unit.linked = self.linked if self.keep is not None else None
                 with compiling(), self.timings.stage("llvm"):
                     unit.link()
                 self.native = unit

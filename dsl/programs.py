@@ -8,6 +8,7 @@ holds only while these are the same.
 from __future__ import annotations
 
 import marshal
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,8 @@ class Program:
 
 def key_of(source: Source, options: Options, shown: bool) -> str:
     """What a program is found by. `shown`: the values of its bare expressions are printed."""
-    return digest(fingerprint(), source.name, source.text, repr(options.told()), str(shown))
+    plan = os.environ.get("DFL_PLAN", "")  # what reverse mode keeps (`ad/decide.py`)
+    return digest(fingerprint(), source.name, source.text, repr(options.told()), str(shown), plan)
 
 
 def find(source: Source, options: Options, shown: bool, read: Callable[[str], Source]) -> Program | None:

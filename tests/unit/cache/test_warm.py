@@ -205,7 +205,7 @@ def test_an_included_file_changes(own_store: Path, tmp_path: Path) -> None:
         dsl.load(main)
 
 
-def test_options_are_told_apart(own_store: Path) -> None:
+def test_options_are_told_apart(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "f(x) = sqrt(x)"
     assert math.isnan(dsl.loads(text, checks=False).f(-1.0))
     with pytest.raises(ValueError, match="sqrt"):
@@ -213,6 +213,8 @@ def test_options_are_told_apart(own_store: Path) -> None:
     assert math.isnan(warm(text, checks=False).f(-1.0))
     module = dsl.loads(text, cache=False)
     assert is_read(module)
+    monkeypatch.setenv("DFL_PLAN", "save")
+    assert is_read(dsl.loads(text))
     module = dsl.loads(text, interpreter=True)
     assert module.f(4.0) == 2.0
 
