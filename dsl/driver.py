@@ -92,7 +92,9 @@ class Compiled(Specialised):
 
     @cached_property
     def cautious(self) -> Compiled:
-        return self.driver.compile(self.entry, self.options, cautious=True)
+        made = self.driver.compile(self.entry, self.options, cautious=True)
+        made.is_cautious, made.keep = True, self.keep
+        return made
 
     @property
     def unit(self) -> Unit:

@@ -340,6 +340,9 @@ class Workspace(Copied):
         driver = Driver(self.source, self.options, record, self.timings, read)
         driver.session.load(print_expressions=self.shown)
         driver.out = self.out
+        for name, value in known.globals.items() if known is not None else ():
+            if value is not None and programs.refers(value[0]):  # it has been in use: what has become of it is kept
+                driver.session.globals[name] = replace(driver.session.globals[name], leaves=value[1])
         self._driver = driver
         if known is None:
             caches = self.options.cache and store() is not None
@@ -563,10 +566,13 @@ class Workspace(Copied):
         if user is None or name is None:
             return None
         options = replace(self.options, mode=key[3])
-        found = kept.find(user, name, options, self.timings, partial(self._made, key))
-        if found is not None:
-            found.keep = partial(kept.keep, user, name)
-        return found
+        return kept.find(user, name, options, self.timings, partial(self._made, key), self._leaves_of)
+
+    def _leaves_of(self, name: str) -> Sequence[Any]:
+        """The leaves of a top-level value."""
+        found = self._global(name)
+        assert found is not None
+        return found[1]
 
     def _made(self, key: tuple[Any, ...]) -> Compiled:
         """Compile it, and keep it for later processes."""
