@@ -23,7 +23,6 @@ from dsl.syntax.files import read_source
 from dsl.types import FLOAT64, INT64, Irrational, LangType, Origin
 from dsl.workspace import TRANSFORMS, Function, Result, Workspace, write
 
-_CALL = re.compile(r"\s*(?:gradient\(\s*([^\W\d]\w*!?)\s*,([^()]*)\)|([^\W\d]\w*!?)('*)\(([^()]*)\))\s*")
 _NUMBER = re.compile(r"\s*(-?)(?:(\d{1,18})|(\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+)|(π))\s*", re.ASCII)
 PRIME = "f -> f'"
 
@@ -42,14 +41,18 @@ class PlainCall:
     @staticmethod
     def read(text: str, command: str) -> PlainCall | None:
         """The call that a text is, None where it is anything else. `command`: `grad` asks for a gradient."""
-        found = _CALL.fullmatch(text)
-        if found is None:
+        head, bracket, rest = text.strip().partition("(")
+        if not bracket or not rest.endswith(")"):
             return None
-        of_gradient, rest, name, primes, whole = found.groups()
-        arguments = _arguments(whole if name else rest)
-        if arguments is None or (command == "grad" and (of_gradient or primes)):
+        words = rest[:-1].split(",") if rest[:-1].strip() else []
+        gradient = command == "grad"
+        if not gradient and head == "gradient" and len(words) > 1:
+            head, gradient, words = words[0].strip(), True, words[1:]
+        name = head if gradient else head.rstrip("'")
+        arguments = _arguments(words)
+        if arguments is None or not _is_name(name):
             return None
-        return PlainCall(name or of_gradient, len(primes or ""), not name or command == "grad", arguments)
+        return PlainCall(name, len(head) - len(name), gradient, arguments)
 
     def function(self, work: Workspace) -> tuple[Function, tuple[LangType, ...]] | None:
         """What is called, and the types that it is called with; None where the name is no function of the program."""
@@ -59,10 +62,14 @@ class PlainCall:
         return Function(work, Origin((self.name, *transforms))), self.types
 
 
-def _arguments(text: str) -> Arguments | None:
+def _is_name(text: str) -> bool:
+    return text.removesuffix("!").isidentifier()
+
+
+def _arguments(words: Sequence[str]) -> Arguments | None:
     types: list[LangType] = []
     leaves: list[Any] = []
-    for part in text.split(",") if text.strip() else ():
+    for part in words:
         found = _NUMBER.fullmatch(part)
         if found is None:
             return None
