@@ -168,6 +168,8 @@ class Function(NativeCallable):
         if "out" in keywords and hasattr(keywords["out"], "dtype"):
             out = keywords.pop("out")
             return filled(out, self(*args, **keywords))
+        if self.entries:  # in this thread, too, they may ask where the stack ends
+            note_stack()
         work, start = self.workspace, perf_counter()
         run = work.timings.get("run", 0.0)
         types = work.types_of((*args, *keywords.values()), (*_argument_names(len(args)), *keywords))
