@@ -11,15 +11,14 @@ Whatever is wrong raises `DslError`.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from dsl.diagnostics import Source
-from dsl.driver import Mode, Options
+from dsl.options import Mode, Options
 from dsl.syntax.files import read_source
 from dsl.trees import with_zeros
-from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled
+from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled, write
 
 
 class Module:
@@ -28,19 +27,34 @@ class Module:
     Only the names below are taken; a function of the program that is called like one of them is reached as `m["eval"]`.
     """
 
-    def __init__(self, load: Callable[[], Workspace]) -> None:
+    def __init__(self, load: Callable[[], Workspace], workspace: Workspace | None = None) -> None:
         self._load = load
-        self._workspace = load()
+        self._enter(load() if workspace is None else workspace)
+
+    def __reduce__(self) -> Any:
+        """A copy in another process is the program as it was read here; what it prints there goes to the standard
+        output, and values of its top level are as after loading."""
+        return _module_of, (self._workspace,)
 
     def reload(self) -> None:
         """Read and load the program again; where that fails, the module stays as it was. Functions that were taken from
         the module before are those of the program as it was."""
-        self._workspace = self._load()
+        self._enter(self._load())
+
+    def _enter(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        workspace.changed = self._forget
+        self._forget()
+
+    def _forget(self) -> None:
+        """Look functions up again: they are kept as plain attributes, which are found fastest."""
+        for name in [name for name in vars(self) if not name.startswith("_")]:
+            delattr(self, name)
 
     @property
     def functions(self) -> list[str]:
         """The names of the functions and structs that the file defines, in its order."""
-        return list(self._workspace.session.functions())
+        return list(self._workspace.functions())
 
     @property
     def timings(self) -> dict[str, float]:
@@ -54,9 +68,12 @@ class Module:
         if name.startswith("_"):
             raise AttributeError(name)
         try:
-            return self._workspace.lookup(name)
+            found = self._workspace.lookup(name)
         except NameError as missing:
             raise AttributeError(str(missing)) from None
+        if isinstance(found, Function):
+            vars(self)[name] = found
+        return found
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._workspace.names()]
@@ -99,8 +116,8 @@ class Module:
 
 
 def load(path: str | os.PathLike[str], **options: Any) -> Module:
-    """Load a .dfl file. Options (keyword only): `opt_level`, `mode`, `checks`, `optimize`, `interpreter`, `verify`
-    (see `driver.Options`), and `out`, a function that gets what the program prints."""
+    """Load a .dfl file. Options (keyword only): `opt_level`, `mode`, `checks`, `optimize`, `interpreter`, `verify`,
+    `cache` (see `driver.Options`), and `out`, a function that gets what the program prints."""
     return Module(lambda: open_workspace(read_source(os.fspath(path)), **options))
 
 
@@ -109,15 +126,15 @@ def loads(text: str, *, name: str = "<string>", **options: Any) -> Module:
     return Module(lambda: open_workspace(Source(name, text), **options))
 
 
+def _module_of(work: Workspace) -> Module:
+    return Module(lambda: Workspace(work.source, work.options, work.out, work.shown, work.read), work)
+
+
 def open_workspace(
     source: Source, *, out: Callable[[str], None] | None = None, print_expressions: bool = False, **options: Any
 ) -> Workspace:
     """The workspace of a source, for commands. With `print_expressions` the values of bare expressions are printed."""
-    return Workspace(source, Options(**options), out or _write, print_expressions)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
+    return Workspace(source, Options(**options), out or write, print_expressions)
 
 
 # ---------------------------------------------------------------- derivatives
@@ -126,8 +143,7 @@ def _write(text: str) -> None:
 def gradient(fn: Function, *args: Any, zeros: bool = False, mode: Mode | None = None) -> tuple[Any, ...]:
     """The gradient of a real function: a tuple, one entry an argument. None stands where nothing can influence the
     result; with `zeros`, zeros of the argument's shape."""
-    f = as_function(fn)
-    entries: tuple[Any, ...] = f.workspace.builtin("gradient", (f, *args), mode or f.mode)
+    entries: tuple[Any, ...] = as_function(fn).transformed("gradient", mode=mode)(*args)
     return tuple(with_zeros(e, a) for e, a in zip(entries, args, strict=True)) if zeros else entries
 
 

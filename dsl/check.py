@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 from dsl.diagnostics import error
-from dsl.driver import Mode
+from dsl.options import Mode
 from dsl.records import dataclass
 from dsl.trees import central_differences, children, is_array, is_number, numbers, with_zeros
 from dsl.workspace import Function, as_function

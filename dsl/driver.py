@@ -8,98 +8,55 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from dsl.ad import Plan, expand, flat_parameters, reverse_plan
+from dsl.analysis.writes import written_paths
 from dsl.diagnostics import Source, error
 from dsl.interp import run as interpret
 from dsl.ir.core import Function, Program, Region, RegionBuilder, clone_function
 from dsl.lower.session import Entry, Session
 from dsl.ops import Arithmetic
+from dsl.options import Options, Timings
 from dsl.passes.common import called
 from dsl.passes.globals import bind_globals
 from dsl.passes.pipeline import optimise
 from dsl.records import dataclass, replace
 from dsl.runtime.engine import Unit, compile_unit
-from dsl.runtime.lending import Access, arrays_lent
+from dsl.runtime.lending import Access
+from dsl.runtime.lock import LOCK
+from dsl.runtime.specialised import Out, Specialised
 from dsl.syntax import parse_expression, parse_file
 from dsl.syntax.ast import Expr, File
 from dsl.syntax.files import read_source
-from dsl.types import ArrayType, FnType, LangType, LeafType, Mem, VectorType, is_ref, leaves, tangent
+from dsl.types import ArrayType, FnType, LangType, LeafType, VectorType, is_ref, leaves, tangent
 
-Mode: TypeAlias = Literal["auto", "forward", "reverse"]
-MODES = ("auto", "forward", "reverse")
 RECURSION_LIMIT = 50_000
-Out: TypeAlias = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to compile.
-
-    opt_level    LLVM's level, 0 to 3; the values are the same bits at each. None: 3, where code that takes LLVM long is
-                 compiled at 0 first, and once more when it has run for as long as that takes
-    mode         how to differentiate: "auto" takes the cheaper way
-    checks       False: NaN where a function is outside its domain, instead of a DomainError
-    optimize     False: no passes of ours but those that are needed
-    interpreter  True: the reference interpreter runs the SSA; False: native code does; None: native code does, save
-                 what runs once and is small, where the interpreter is done before LLVM would have begun
-    verify       check the invariants of the SSA after every pass
-    """
-
-    opt_level: int | None = None
-    mode: Mode = "auto"
-    checks: bool = True
-    optimize: bool = True
-    interpreter: bool | None = None
-    verify: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise error("E0409", f"mode is {self.mode!r}, which is none of {', '.join(MODES)}")
-        if self.opt_level is not None and self.opt_level not in range(4):
-            raise error("E0409", f"opt_level is {self.opt_level!r}, which is none of 0, 1, 2, 3")
-
-
-class Timings(dict[str, float]):
-    """Seconds by stage. A stage that runs inside another one is not counted in that one again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._inner: list[float] = []
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self._inner.append(0.0)
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            whole = time.perf_counter() - start
-            own = whole - self._inner.pop()
-            self[name] = self.get(name, 0.0) + own
-            if self._inner:
-                self._inner[-1] += whole
 
 
 @dataclass(eq=False)
-class Compiled:
-    """An entry that can be called: `program` is its SSA after all passes, `globals` the leaves of top-level variables
-    that its function takes after the arguments. The native unit is made when it is first asked for. `apart`: the
-    parameters that are taken to be different memories; for a call where they are not there is `cautious`."""
+class Compiled(Specialised):
+    """An entry that has been compiled: `program` is its SSA after all passes. The native unit is made when it is first
+    asked for. `globals`: the leaves of top-level variables that its function takes after the arguments."""
 
+    driver: Driver
     entry: Entry
     options: Options
     program: Program
     globals: list[tuple[str, int]]
-    timings: Timings
     apart: tuple[int, ...] = ()
     native: Unit | None = None
-    cautious: Compiled | None = None
+
+    @property
+    def timings(self) -> Timings:
+        return self.driver.timings
+
+    @property
+    def result(self) -> LangType:
+        return self.entry.result
 
     @cached_property
     def params(self) -> tuple[LeafType, ...]:
@@ -107,46 +64,73 @@ class Compiled:
 
     @property
     def function(self) -> str:
-        """What messages call the function."""
         callee = self.entry.arg_types[0] if self.entry.arg_types else None
         return callee.name if isinstance(callee, FnType) else "the call"
 
     @cached_property
     def names(self) -> list[str]:
-        """What messages call what each parameter belongs to: the function, an argument, or a top-level variable."""
         types = self.entry.arg_types
         whose = [f"what {self.function} captures", *(f"argument {k}" for k in range(1, len(types)))]
         names = [name for name, t in zip(whose, types, strict=False) for _ in leaves(t)]
         return names + [name for name, _ in self.globals]
 
-    @cached_property
-    def takes_memory(self) -> bool:
-        return any(isinstance(t, Mem) for t in self.params)
+    @property
+    def further(self) -> list[Any]:
+        return [self.entry.globals[name][index] for name, index in self.globals]
 
     @cached_property
     def access(self) -> Access:
-        """What a call does with the arrays of its caller."""
+        lowered, final, name = self.entry.program, self.program, self.entry.name
         with compiling():
-            return Access.of(self.entry.program, self.program, self.entry.name)
+            return Access(written_paths(lowered, name), written_paths(final, name))
+
+    @cached_property
+    def cautious(self) -> Compiled:
+        return self.driver.compile(self.entry, self.options, cautious=True)
 
     @property
     def unit(self) -> Unit:
-        if self.native is None:
-            with compiling(), self.timings.stage("emit"):
-                self.native = compile_unit(self.program, self.entry.name, opt_level=self.options.opt_level)
-            with compiling(), self.timings.stage("llvm"):
-                self.native.link()
+        with LOCK:
+            if self.native is None:
+                with compiling(), self.timings.stage("emit"):
+                    unit = compile_unit(
+                        self.program, self.entry.name, self.options.opt_level, cache=self.options.cache
+                    )
+                    unit.linked = self.linked
+                with compiling(), self.timings.stage("llvm"):
+                    unit.link()
+                self.native = unit
         return self.native
+
+    def linked(self, unit: Unit, level: int) -> None:
+        """Native code has been made: where it is to be kept, `keep` does."""
+        if self.keep is not None:
+            self.keep(self, unit, level)
+
+    def run(self, values: Sequence[Any], out: Out, once: bool) -> list[Any]:
+        interpreted = self.options.interpreter
+        if interpreted or (interpreted is None and once and is_small(self)):
+            with self.timings.stage("run"):
+                return interpret(self.program, self.entry.name, values, out)
+        return super().run(values, out, once)
 
 
 class Driver:
     """One program's way from text to values."""
 
-    def __init__(self, source: Source, options: Options, out: Out) -> None:
+    def __init__(
+        self,
+        source: Source,
+        options: Options,
+        out: Out,
+        timings: Timings | None = None,
+        read: Callable[[str], Source] = read_source,
+    ) -> None:
+        """`read` gives the text of an included file."""
         self.options = options
-        self.timings = Timings()
+        self.timings = Timings() if timings is None else timings
         self.out = out
-        self.session = Session(source, self.parse, self.evaluate, read=read_source)
+        self.session = Session(source, self.parse, self.evaluate, read=read)
 
     def parse_expression(self, source: Source) -> Expr:
         with compiling(), self.timings.stage("parse"):
@@ -191,47 +175,17 @@ class Driver:
                 from dsl.ir.verifier import verify
 
                 verify(program)
-        return Compiled(entry, o, program, globals_, self.timings, apart)
+        return Compiled(self, entry, o, program, globals_, apart)
 
-    def call(self, compiled: Compiled, args: Sequence[Any], once: bool = False) -> list[Any]:
-        """Call compiled code with leaf values; the values of the top-level variables it uses are added. What runs once
-        and is small is interpreted: the bits are the same."""
-        values = [*args, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
-        if not compiled.takes_memory:
-            return self._run(compiled, values, once)
-        compiled = self._fitting(compiled, values)
-        function, access = compiled.function, lambda: compiled.access
-        with arrays_lent(values, compiled.params, access, function, compiled.names) as lent:
-            return self._run(compiled, lent, once)
-
-    def _fitting(self, compiled: Compiled, values: Sequence[Any]) -> Compiled:
-        """What is right for these arguments: other code where one memory is two of them."""
-        apart = [id(values[k]) for k in compiled.apart]
-        if len(apart) < 2 or len(set(apart)) == len(apart):
-            return compiled
-        if compiled.cautious is None:
-            compiled.cautious = self.compile(compiled.entry, compiled.options, cautious=True)
-        return compiled.cautious
+    def call(self, compiled: Specialised, args: Sequence[Any], once: bool = False) -> list[Any]:
+        """Call compiled code with leaf values. What runs once and is small is interpreted: the bits are the same."""
+        return compiled.call(args, self.out, once)
 
     def trace(self, compiled: Compiled, args: Sequence[Any], arithmetic: Arithmetic) -> list[Any]:
         """Run compiled code by the interpreter, on numbers of another kind. What it prints is dropped."""
-        values = [*args, *(compiled.entry.globals[name][index] for name, index in compiled.globals)]
-        compiled = self._fitting(compiled, values)
-        function, access = compiled.function, lambda: compiled.access
-        with arrays_lent(values, compiled.params, access, function, compiled.names) as lent:
-            return interpret(compiled.program, compiled.entry.name, lent, lambda text: None, arithmetic)
-
-    def _run(self, compiled: Compiled, values: Sequence[Any], once: bool) -> list[Any]:
-        interpreted = compiled.options.interpreter
-        if interpreted or (interpreted is None and once and is_small(compiled)):
-            with self.timings.stage("run"):
-                return interpret(compiled.program, compiled.entry.name, values, self.out)
-        unit = compiled.unit
-        if unit.outgrown:
-            with self.timings.stage("llvm"):
-                unit.optimise()
-        with self.timings.stage("run"):
-            return unit.call(values, self.out)
+        with compiled.lent(args) as (fitting, lent):
+            assert isinstance(fitting, Compiled)
+            return interpret(fitting.program, fitting.entry.name, lent, lambda text: None, arithmetic)
 
     def listing(self, stage: str, entry: Entry, options: Options, optimize: bool, raw: bool) -> str:
         """The text of an entry at a stage: lowered, typed, adjoint, plan, llvm or native."""

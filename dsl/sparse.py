@@ -67,18 +67,18 @@ def sparse_hessian(fn: Function, x: Any, *others: Any) -> Any:
 def pattern_of(f: Function, x: Any, others: Sequence[Any]) -> tuple[Pattern, LangType]:
     """Which entries of the Jacobian of f with respect to x may be other than zero, and the type of its result."""
     work = f.workspace
-    key = (f, len(x), work.session.generation)
+    key = (f, len(x), work.generation)
     if not others and key in work.patterns:
         found: tuple[Pattern, LangType] = work.patterns[key]
         return found
     given = (x, *others)
     types = work.types_of(given, [f"argument {k}" for k in range(1, len(given) + 1)])
-    compiled = work.compiled(f, types)
+    compiled = work.compiled_here(f, types)
     arithmetic = Tracking()
     numbers = Memory([[Tracked(value, 1 << k)] for k, value in enumerate(x.tolist())])
     rest = [leaf for v, t in zip(others, types[1:], strict=True) for leaf in to_leaves(v, t)]
     results = work.driver.trace(compiled, [*f.leaves, numbers, *rest], arithmetic)
-    result = compiled.entry.result
+    result = compiled.result
     pattern = [columns_of(v) for v in _numbers(result, results)]
     if any(op.name == "kernel" and op.attrs["kernel"] != "gemm" for g in compiled.program.functions.values()
            for op in g.body.walk()):  # fmt: skip

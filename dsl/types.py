@@ -7,9 +7,16 @@ leaf types in order. Functions of the IR take and return flat lists of leaves on
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from ctypes import c_float
 from typing import TypeAlias
 
-from dsl.records import dataclass
+from dsl.records import dataclass, replace
+
+try:  # without the rest of hashlib, which takes long to import
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 # ---------------------------------------------------------------- leaf types
 
@@ -71,6 +78,11 @@ def tangent(t: LeafType) -> LeafType | None:
 
 def is_ref(t: LeafType) -> bool:
     return isinstance(t, Mem | Obj)
+
+
+def round_to_f32(x: float) -> float:
+    """The nearest Float32, as a Python float; infinite where it is out of range."""
+    return c_float(x).value
 
 
 # ---------------------------------------------------------------- language types
@@ -374,26 +386,58 @@ def leaves(t: LangType) -> tuple[LeafType, ...]:
             return ()
 
 
+def with_parts(t: LangType, change: Callable[[LangType], LangType]) -> LangType:
+    """A composite type with other types for its parts. (What is told apart by identity has no parts to change.)"""
+    match t:
+        case TupleType() | NamedTupleType() | StaticDictType():
+            return replace(t, items=tuple(map(change, t.items)))
+        case VectorType() | ArrayType() | OptionalType():
+            return replace(t, item=change(t.item))
+        case AdjointType():
+            return replace(t, vector=change(t.vector))
+    return t
+
+
 def is_complex_number(t: LangType) -> bool:
     """Whether a type is the library's `Complex`, of any kind of number (of Bool: that of `im`)."""
     return isinstance(t, StructType) and t.name == "Complex" and t.names == ("re", "im") and len(t.params) == 1
 
 
+COMPLEX = StructType("Complex", "Complex", (FLOAT64,), ("re", "im"), (FLOAT64, FLOAT64))
+"""Stands for the library's complex number of Float64 where no library has been read: its key is a name."""
+
+
+class Origin(tuple[str, ...]):
+    """How a function that captures nothing is found in its program: its name there, then the texts of the transforms
+    that were applied to it, one after the other."""
+
+    __slots__ = ()
+
+    @property
+    def type(self) -> FnType:
+        """Stands for the function's type, which is known only where the program has been read."""
+        return FnType(self, self[0])
+
+
 # ---------------------------------------------------------------- interned strings
 
-_interned: dict[str, int] = {}
-_texts: list[str] = []
+_texts: dict[int, str] = {}
 
 
 def intern(text: str) -> int:
-    """The number by which a symbol or string is known at run time. Stable within a process."""
-    number = _interned.get(text)
-    if number is None:
-        number = _interned[text] = len(_texts)
-        _texts.append(text)
+    """The number by which a symbol or string is known at run time: the same in every process, since it stands in code
+    that is kept."""
+    number = int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") >> 1
+    if _texts.setdefault(number, text) != text:  # as likely as that a machine fails
+        raise AssertionError(f"{text!r} and {_texts[number]!r} have one number")
     return number
 
 
 def interned(number: int) -> str:
-    """The text behind a number that `intern` gave."""
+    """The text behind a number that `intern` gave in this process."""
     return _texts[number]
+
+
+def all_interned() -> list[str]:
+    """Every text that has a number: who keeps numbers keeps these, too."""
+    return list(_texts.values())

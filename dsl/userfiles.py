@@ -19,8 +19,13 @@ def cache_folder() -> Path | None:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         folder = Path(named) if named else base / "dfl"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
+        trusted = is_own(folder)
     except (OSError, RuntimeError):  # no home, or one that cannot be written
         return None
-    own = not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
-    return folder if own and os.access(folder, os.W_OK) else None
+    return folder if trusted and os.access(folder, os.W_OK) else None
+
+
+def is_own(folder: str | Path) -> bool:
+    """Whether a folder is the user's and closed to the writing of others, where the system knows of users."""
+    status = os.stat(folder)
+    return not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)

@@ -1,8 +1,11 @@
-"""Prints how many of the cases ran."""
+"""Prints how many of the cases ran. Nothing is kept between tests, but where a test has a store of its own."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+os.environ["DFL_CACHE"] = "0"  # also for the processes that tests start
 
 CASES_RUN: set[tuple[str, str]] = set()
 

@@ -16,51 +16,14 @@ from dsl.backend.function import FunctionEmitter, identifier
 from dsl.backend.layout import WORD, Context, record_type, register_type
 from dsl.backend.signature import Signature, reachable, signatures
 from dsl.backend.support import Piece, areas, core, interface, kernel, shared
+from dsl.backend.unit import ENTRY, STRAIGHT, EmittedUnit, Site
 from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Program
-from dsl.records import dataclass
-from dsl.types import BOOL, LeafType, Mem, Scalar
+from dsl.types import BOOL, LeafType, Mem
 
-ENTRY = "dfl.entry"
-STRAIGHT = "; short, without loops and memory\n"  # begins the text of such a module
 _SHORT = 100  # ops
 _STACK_RESERVE = 1 << 18  # for the C library, Python's printing, and functions that do not look at the stack
 _FRAME_A_VALUE = 24       # an upper estimate of the stack that a value takes where it is spilled
-
-
-@dataclass(frozen=True)
-class Site:
-    """A place where a call can fail: what to say, and the types of the operands that the text is filled with."""
-
-    code: str
-    text: str
-    hint: str
-    span: Span
-    types: tuple[LeafType, ...]
-
-
-@dataclass(frozen=True)
-class EmittedUnit:
-    """A module's text and what the runtime needs to know to call its root."""
-
-    name: str  # of the root in its program
-    text: str
-    root: Signature
-    sites: tuple[Site, ...]
-    prints: tuple[tuple[str, tuple[LeafType, ...]], ...]
-    externals: tuple[str, ...]  # functions of the C library that it calls
-    support: tuple[Piece, ...]  # what it calls but does not contain
-    operands: int               # words for operands in the context
-    stack_reserve: int          # bytes that a recursive function leaves free
-    allocates: bool             # it, or its caller for it, makes memory
-    size: int                   # how many ops it was made of
-
-    @property
-    def direct(self) -> bool:
-        """The root takes and gives scalars only and cannot fail: it is called without an entry."""
-        root = self.root
-        scalar = all(isinstance(t, Scalar) for t in (*root.params, *root.results))
-        return scalar and not root.context and len(root.results) <= 1
 
 
 def emit(program: Program, root: str, *, lines: bool = True) -> EmittedUnit:
@@ -109,8 +72,9 @@ class UnitEmitter:
         operands = max((len(site.types) for site in self.sites), default=0)
         size = sum(1 for fn in self.functions for _ in fn.body.walk())
         unit = EmittedUnit(
-            self.root.name, "", root, tuple(self.sites), tuple(self.prints), tuple(self.externals), support,
-            operands, _STACK_RESERVE + _FRAME_A_VALUE * size, allocates, size,
+            self.root.name, "", root, tuple(self.sites), tuple(self.prints), tuple(self.externals),
+            tuple(piece.symbol for piece in support), operands, _STACK_RESERVE + _FRAME_A_VALUE * size, allocates, size,
+            any(s.recursive for s in self.signatures.values()), self._may_take_long(),
         )  # fmt: skip
         if not unit.direct:
             parts.append(_entry(root, self.uses_regions))
@@ -119,6 +83,11 @@ class UnitEmitter:
         parts += self.debug.listing()
         parts += self.metadata.listing()
         return EmittedUnit(**{**vars(unit), "text": "\n".join(parts) + "\n"})
+
+    def _may_take_long(self) -> bool:
+        """Whether there is a loop, recursion or a kernel on arrays."""
+        ops = {op.name for fn in self.functions for op in fn.body.walk()}
+        return bool(ops & {"for", "loop", "kernel"}) or any(s.recursive for s in self.signatures.values())
 
     def _straight(self, allocates: bool) -> bool:
         """Whether the module is short code of one function without loops and memory."""

@@ -30,10 +30,9 @@ from dsl.backend.signature import Signature
 from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES
-from dsl.ops.evaluation import round_to_f32
 from dsl.ops.kernels import KERNELS
 from dsl.records import dataclass, field
-from dsl.types import BOOL, F32, LeafType, Mem
+from dsl.types import BOOL, F32, LeafType, Mem, round_to_f32
 
 if TYPE_CHECKING:
     from dsl.backend.emit import UnitEmitter

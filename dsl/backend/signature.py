@@ -8,11 +8,14 @@ is true where it failed, before its results. Many results are written through a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from dsl.backend.layout import register_type
-from dsl.ir.core import Function, Program
 from dsl.records import dataclass
 from dsl.types import LeafType
+
+if TYPE_CHECKING:
+    from dsl.ir.core import Function, Program
 
 MOST_RESULTS = 12  # as many as are handed over in an aggregate
 _NEEDS_CONTEXT = frozenset({"check", "print", "new", "push", "pack", "kernel", "mark", "renew", "release"})

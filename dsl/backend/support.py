@@ -18,6 +18,7 @@ from dsl.records import dataclass
 _FUNCTION = re.compile(r"^define (?:internal )?(?P<head>[^\n]*?@(?P<name>[\w.]+)\([^\n]*) \{\n.*?^\}\n", re.M | re.S)
 _FOR_VECTORS = re.compile(r"^define hidden .*?^\}\n", re.M | re.S)
 LONG = 40  # lines
+SHARED = "dfl.shared."
 _C_LIBRARY = "declare noalias ptr @malloc(i64)\ndeclare void @free(ptr)\n"
 
 
@@ -31,6 +32,11 @@ class Piece:
     needs: tuple[Piece, ...] = ()
     blas: tuple[str, ...] = ()
     entry: str = ""
+
+    @property
+    def symbol(self) -> str:
+        """What units call the piece: `piece` finds it again."""
+        return self.entry or self.name
 
     @property
     def exports(self) -> list[str]:
@@ -74,6 +80,15 @@ def kernel(name: str) -> Piece:
     return Piece(name, "".join([_C_LIBRARY, *declared, source]), (), called)
 
 
+def piece(symbol: str) -> Piece:
+    """The piece that units call this."""
+    if symbol in ("memory", "regions"):
+        return core() if symbol == "memory" else areas()
+    found = shared(symbol.removeprefix(SHARED)) if symbol.startswith(SHARED) else kernel(symbol)
+    assert found is not None
+    return found
+
+
 @cache
 def shared(name: str) -> Piece | None:
     """A long kernel of numbers (`sin.f64`) as `@dfl.shared.NAME`; None: it is short."""
@@ -82,7 +97,7 @@ def shared(name: str) -> Piece | None:
     source = _FOR_VECTORS.sub("", source)
     if source.count("\n") < LONG:
         return None
-    entry = f"dfl.shared.{name}"
+    entry = f"{SHARED}{name}"
     result, operands = next(
         (m["head"].split()[0], m["head"].partition("(")[2].partition(")")[0])
         for m in _FUNCTION.finditer(source)

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "code-plan": ("dsl.cli.code", "print what the reverse of a call keeps, recomputes and saves"),
     "code-llvm": ("dsl.cli.code", "print the LLVM IR of a call"),
     "code-native": ("dsl.cli.code", "print the machine code of a call"),
+    "cache": ("dsl.cli.cache", "tell or clear what is kept for the next start"),
     "explain": ("dsl.cli.explain", "explain an error code"),
     "repl": ("dsl.cli.interactive", "start an interactive session"),
 }

@@ -25,6 +25,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--no-checks", action="store_true", help="NaN instead of a DomainError")
     parser.add_argument("--interp", action="store_true", help="run by the reference interpreter")
     parser.add_argument("--verify", action="store_true", help="check the SSA after every pass")
+    parser.add_argument("--no-cache", action="store_true", help="take nothing from the cache and keep nothing there")
     parser.add_argument("--timings", action="store_true", help="print the time of every stage on stderr")
 
 
@@ -56,6 +57,7 @@ def open_program(file: str | None, arguments: Namespace, print_expressions: bool
         checks=not arguments.no_checks,
         interpreter=True if arguments.interp else None,
         verify=arguments.verify,
+        cache=not arguments.no_cache,
     )
 
 

@@ -97,6 +97,7 @@ class Session:
         self.evaluate = evaluate
         self.read = read
         self.sites = Sites()
+        self.warned = 0  # warnings that have been given
         self._converting: set[str] = set()
         self.generation = 0  # grows when top-level memory changes its layout: what was compiled before is stale
         self.closure_methods: dict[tuple[FunctionScope, object], Method] = {}

@@ -25,8 +25,7 @@ from dsl.ops.core import (
     prim,
     select,
 )
-from dsl.ops.evaluation import round_to_f32
-from dsl.types import F32, F64, I64, LeafType
+from dsl.types import F32, F64, I64, LeafType, round_to_f32
 
 II = ((I64,), I64)
 III = ((I64, I64), I64)

@@ -13,8 +13,7 @@ from ctypes import c_float
 from dsl.ir.core import Op, Value
 from dsl.ops.arith import II, III, UNARY_I, by_float
 from dsl.ops.core import BINARY_I, UNARY, Builder, Primitive, Rewrite, Sym, declare, made_by, prim, select
-from dsl.ops.evaluation import round_to_f32
-from dsl.types import BOOL, F32, F64, I64
+from dsl.types import BOOL, F32, F64, I64, round_to_f32
 
 # ---------------------------------------------------------------- conversions
 

@@ -8,13 +8,12 @@ Never raises. NaNs are one value: their sign and payload are not specified.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ctypes import c_float
 from functools import cache, partial
 from typing import Any, Protocol
 
 from dsl.ir.core import Region, Value
 from dsl.ops.core import PRIMITIVES, Builder, Sym, result_type
-from dsl.types import BOOL, F32, F64, I64, LeafType, is_ref
+from dsl.types import BOOL, F32, F64, I64, LeafType, is_ref, round_to_f32
 
 
 class Arithmetic(Protocol):
@@ -30,11 +29,6 @@ class Arithmetic(Protocol):
 def wrap(n: int) -> int:
     """An integer reduced to 64 bits, two's complement."""
     return ((n + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)
-
-
-def round_to_f32(x: float) -> float:
-    """The nearest Float32, as a Python float; infinite where it is out of range."""
-    return c_float(x).value
 
 
 def of_type(value: Any, type: LeafType) -> Any:

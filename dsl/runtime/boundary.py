@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from dsl.backend.emit import ENTRY, EmittedUnit
 from dsl.backend.layout import (
     WORD,
     Chunk,
@@ -27,6 +26,7 @@ from dsl.backend.layout import (
     slots_format,
 )
 from dsl.backend.memory import FIRST_CHUNK, LARGE, LINKS
+from dsl.backend.unit import ENTRY, EmittedUnit
 from dsl.diagnostics import DslError, error
 from dsl.interp import Memory
 from dsl.ir.message import message
@@ -66,7 +66,9 @@ class Direct:
     def __init__(self, unit: EmittedUnit, library: Library) -> None:
         root = unit.root
         result = _C_TYPES[root.results[0]] if root.results else None
-        self._function = ctypes.CFUNCTYPE(result, *(_C_TYPES[t] for t in root.params))(library[root.symbol])
+        self.unit = unit
+        self.address = library[root.symbol]
+        self._function = ctypes.CFUNCTYPE(result, *(_C_TYPES[t] for t in root.params))(self.address)
         self._results = root.results
         self._library = library
 
@@ -150,16 +152,19 @@ class Through:
         root = unit.root
         self.unit = unit
         self.library = library
-        self._entry = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(library[ENTRY])
+        self.address = library[ENTRY]
+        self._entry = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(self.address)
         self._params = struct.Struct(slots_format(root.params))
         self._results = struct.Struct(slots_format(root.results))
         self._refs = any(is_ref(t) for t in (*root.params, *root.results))
         self.gives_records = any(map(_may_hold_obj, (*root.params, *root.results)))  # an `obj` comes in or out
-        self._context = ctypes.c_int64 * (Context.OPERANDS + unit.operands)
+        self.context_words = Context.OPERANDS + unit.operands
+        self._context = ctypes.c_int64 * self.context_words
         self._running: Running = {}
         self._printer = _printer(unit.prints, self._running) if unit.prints else None
+        self.release_address = library["dfl.release"] if unit.allocates else 0
         if unit.allocates:
-            self.release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library["dfl.release"])
+            self.release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.release_address)
         if any(isinstance(t, Mem) for t in root.params):
             new = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
             self.new = new(library["dfl.new"])
@@ -199,9 +204,10 @@ class Through:
         if raised:
             raise raised[0]
         if failed:
-            raise self._failure(context)
+            raise self.failure(context)
 
-    def _failure(self, context: Any) -> DslError:
+    def failure(self, context: Any) -> DslError:
+        """The error that a context records."""
         site = self.unit.sites[context[Context.FAILURE]]
         words = bytes(context)[WORD * Context.OPERANDS :]
         operands = struct.unpack_from(slots_format(site.types), words)

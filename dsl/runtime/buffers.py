@@ -12,7 +12,8 @@ import ctypes
 import struct
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 from dsl.backend.layout import record_format, record_size
 from dsl.interp import Memory
@@ -53,6 +54,13 @@ def address_of(data: Any) -> int:
     return int(found["data"][0]) if found is not None else ctypes.addressof((ctypes.c_char * 0).from_buffer(data))
 
 
+class User(Protocol):
+    """What has noted where records lie."""
+
+    def stop(self) -> None:
+        """They are somewhere else from now on."""
+
+
 class Flat(Memory):
     """What native code uses where it lies: `length` records of `fields` at `address`."""
 
@@ -62,6 +70,12 @@ class Flat(Memory):
     def __init__(self, fields: Sequence[LeafType]) -> None:
         self.fields = tuple(fields)
         self._rows: list[list[Any]] | None = None  # the contents, while the interpreter works on them
+        self._users: WeakSet[User] | None = None
+
+    def __reduce__(self) -> Any:
+        """A copy belongs to nobody else: an array of a caller that is elsewhere becomes memory of the language."""
+        data = bytearray(memoryview(self.records()).cast("B")) if self.length else bytearray()
+        return Buffer, (self.fields, data, self.length)
 
     @property
     def length(self) -> int:
@@ -75,10 +89,22 @@ class Flat(Memory):
         """The bytes of the records, as anything with a buffer."""
         raise NotImplementedError
 
+    def used_by(self, user: User) -> None:
+        """Tell a user when the records will not be where they are now any more."""
+        if self._users is None:
+            self._users = WeakSet()
+        self._users.add(user)
+
+    def leaves_its_place(self) -> None:
+        for user in list(self._users or ()):
+            user.stop()
+        self._users = None
+
     @property
     def rows(self) -> list[list[Any]]:  # type: ignore[override]
         """The contents as the interpreter changes them."""
         if self._rows is None:
+            self.leaves_its_place()
             self._rows = list(self.unpacked())
         return self._rows
 
@@ -125,6 +151,7 @@ class Buffer(Flat):
 
     def replace(self, address: int, length: int) -> None:
         """Take over contents that lie elsewhere now."""
+        self.leaves_its_place()
         self._data = copied_from(address, self.fields, length)
         self._length = length
         self._rows = None

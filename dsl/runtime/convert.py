@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from dsl.diagnostics import DslError, error
 from dsl.interp import Memory
-from dsl.ops.evaluation import round_to_f32
 from dsl.records import dataclass
 from dsl.runtime.arrays import array_from, array_leaves, as_array, dtype_of, is_complex
 from dsl.runtime.buffers import Buffer
@@ -52,6 +51,7 @@ from dsl.types import (
     interned,
     is_complex_number,
     leaves,
+    round_to_f32,
 )
 
 __all__ = ["FunctionLike", "Record", "Ref", "String", "Struct", "from_leaves", "to_leaves", "write_back"]
@@ -363,6 +363,17 @@ class Struct:
     def __hash__(self) -> int:
         return hash((self._type, self._now()))
 
+    def __reduce__(self) -> Any:
+        return _owner_of(self)._reduced(self._type, self._items, self._memory)
+
+
+def _owner_of(value: Struct | Ref) -> Any:
+    """The program that a value belongs to, which knows how it is copied to another process."""
+    owner = getattr(value._wrap, "__self__", None)
+    if owner is None:
+        raise TypeError(f"{value!r} belongs to no program that could be read again elsewhere: it cannot be pickled")
+    return owner
+
 
 class MutableStruct(Struct):
     """Its fields are in a memory that other references share. Equal only to itself, as in the language."""
@@ -398,6 +409,18 @@ def struct_class(type_: StructType) -> type[Struct]:
     return _classes[type_]
 
 
+def remade(type: LangType, items: Sequence[Any], memory: Memory | None, wrap: Wrap) -> Struct | Ref:
+    """A value that has been copied from another process."""
+    if isinstance(type, RefType):
+        assert memory is not None
+        return Ref(type, memory, wrap)
+    assert isinstance(type, StructType)
+    made = object.__new__(struct_class(type))
+    for name, value in (("_items", tuple(items)), ("_memory", memory), ("_wrap", wrap)):
+        object.__setattr__(made, name, value)
+    return made
+
+
 class Ref:
     """A `Ref` of the language: `r[()]`, or `r.value`, is what it refers to."""
 
@@ -422,6 +445,9 @@ class Ref:
 
     def __repr__(self) -> str:
         return f"Ref({self.value!r})"
+
+    def __reduce__(self) -> Any:
+        return _owner_of(self)._reduced(self._type, (), self._memory)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ref) and self._memory is other._memory

@@ -1,19 +1,23 @@
 """Native units: a function of a program, compiled with all that it calls, ready to be called.
 
-A unit owns its code; both go when the last reference to it, or to memory that it gave, is dropped.
+A unit owns its code; both go when the last reference to it, or to memory that it gave, is dropped. What a unit is made
+of is kept in the user's store (`runtime/kept.py`), so that one can be made again from there, without its text.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dsl.backend.emit import EmittedUnit, emit
-from dsl.ir.core import Program
+from dsl.backend.unit import EmittedUnit
 from dsl.runtime.boundary import Boundary, Out, boundary, exports
+from dsl.runtime.objects import known, object_code
 from dsl.runtime.support import LEVEL, imports, missing
+
+if TYPE_CHECKING:
+    from dsl.ir.core import Program
 
 BEST = 3                 # of LLVM: it takes checks that are the same in each iteration out of loops, 2 does not
 AT_ONCE = 400            # ops: what is larger is compiled at level 0 first, which takes a tenth of the time; with the
@@ -22,23 +26,40 @@ WORTH_AN_OP = 50e-6      # seconds: what optimising takes; code that has run for
 MOST_OPTIMISED = 20_000  # ops: what is larger stays at level 0, since LLVM takes time quadratic in its size
 
 
-def compile_unit(program: Program, root: str, opt_level: int | None = None, *, lines: bool = True) -> Unit:
+def compile_unit(
+    program: Program, root: str, opt_level: int | None = None, *, lines: bool = True, cache: bool = False
+) -> Unit:
     """The unit of a function. `opt_level` None: large code is compiled quickly at first, and optimised when it has run
-    for long. `lines`: with line tables (they do not change the code)."""
-    return Unit(emit(program, root, lines=lines), opt_level)
+    for long. `lines`: with line tables (they do not change the code). `cache`: the object code is taken from the user's
+    store and kept there."""
+    from dsl.backend.emit import emit
+
+    emitted = emit(program, root, lines=lines)
+    wanted = BEST if opt_level is None else opt_level
+    level = wanted if emitted.size <= MOST_OPTIMISED else 0
+    size = emitted.size + missing(emitted.support)  # of what optimising it goes through
+    unit = Unit(emitted, level, size, cache)
+    unit.provisional = opt_level is None and level > 0 and size > AT_ONCE
+    if unit.provisional and cache and known(emitted.text, level):  # an earlier process has optimised it
+        unit.provisional = False
+    return unit
 
 
 class Unit:
-    """Compiled when it is first called; listings are made when they are asked for."""
+    """Linked when it is first called; listings are made when they are asked for."""
 
-    def __init__(self, emitted: EmittedUnit, opt_level: int | None) -> None:
+    def __init__(self, emitted: EmittedUnit, opt_level: int, size: int, cache: bool = False) -> None:
+        """`size`: ops, as a measure of how long it takes to optimise it."""
         self.emitted = emitted
-        wanted = BEST if opt_level is None else opt_level
-        self.opt_level = wanted if emitted.size <= MOST_OPTIMISED else 0
-        self.size = emitted.size + missing(emitted.support)  # of what optimising it goes through
-        self.provisional = opt_level is None and self.opt_level > 0 and self.size > AT_ONCE
+        self.opt_level = opt_level
+        self.size = size
+        self.cache = cache
+        self.provisional = False
         self.spent = 0.0  # seconds in provisional code
         self.boundary: Boundary | None = None  # there is one when it has been linked
+        self.code: bytes | None = None  # object code, from where it is made until it is linked
+        self.again: Callable[[], EmittedUnit] | None = None  # emits it, where its text was not kept
+        self.linked: Callable[[Unit, int], None] | None = None  # told of each level that has been linked
 
     @property
     def outgrown(self) -> bool:
@@ -73,15 +94,20 @@ class Unit:
                 self._link(self.opt_level)
 
     def _link(self, level: int, support: int = LEVEL) -> None:
-        from dsl.runtime.llvm import Library, object_code
+        from dsl.runtime.llvm import Library
 
-        code = object_code(self.emitted.text, level)
+        code = self.code or object_code(self.llvm_raw, level, self.cache)
+        self.code = None
         library = Library(code, exports(self.emitted), imports(self.emitted.support, support))
         self.boundary = boundary(self.emitted, library)
+        if self.linked is not None:
+            self.linked(self, level)
 
     @property
     def llvm_raw(self) -> str:
         """The module before optimisation."""
+        if self.again is not None:  # all of it is of one piece: sites are told by their numbers
+            self.emitted, self.again, self.code = self.again(), None, None
         return self.emitted.text
 
     @property
@@ -89,7 +115,7 @@ class Unit:
         """The module after optimisation."""
         from dsl.runtime.llvm import optimised
 
-        return optimised(self.emitted.text, self.opt_level)
+        return optimised(self.llvm_raw, self.opt_level)
 
     def llvm(self, optimize: bool = True, raw: bool = False) -> str:
         """The IR of the root function alone, without attributes and metadata; `raw`: the whole module."""
@@ -99,7 +125,7 @@ class Unit:
         if raw:
             return self.llvm_optimized if optimize else self.llvm_raw
         # printed by LLVM in both cases, so that both look alike
-        text = optimised(self.emitted.text, self.opt_level if optimize else 0)
+        text = optimised(self.llvm_raw, self.opt_level if optimize else 0)
         return function_of(text, self.emitted.root, self.emitted.name)
 
     @property
@@ -108,7 +134,7 @@ class Unit:
         from dsl.backend.listing import assembly_of
         from dsl.runtime.llvm import assembly
 
-        return assembly_of(assembly(self.emitted.text, self.opt_level), self.emitted.root)
+        return assembly_of(assembly(self.llvm_raw, self.opt_level), self.emitted.root)
 
 
 def _write(text: str) -> None:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dsl.analysis.writes import Path, written_paths
 from dsl.diagnostics import error
 from dsl.interp import Memory
-from dsl.ir.core import Program
 from dsl.records import dataclass
 from dsl.runtime.buffers import Flat, Lent
 from dsl.types import LeafType, Mem
+
+if TYPE_CHECKING:
+    from dsl.analysis.writes import Path
 
 MOST_WORK = 100_000  # steps to find out whether two strided arrays overlap
 
@@ -31,11 +32,6 @@ class Access:
 
     changed: frozenset[Path]
     touched: frozenset[Path]
-
-    @staticmethod
-    def of(lowered: Program, final: Program, name: str) -> Access:
-        """The access of a function, given as it was lowered and as it is run."""
-        return Access(written_paths(lowered, name), written_paths(final, name))
 
 
 # ---------------------------------------------------------------- before and after a call

@@ -6,16 +6,14 @@ units leaves nothing behind. Objects are position independent, of the small code
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
 import llvmlite.binding as llvm
 
-from dsl.backend.emit import STRAIGHT
-
-_lock = threading.RLock()
+from dsl.backend.unit import STRAIGHT
+from dsl.runtime.lock import LOCK
 
 
 @cache
@@ -24,6 +22,13 @@ def _set_up() -> None:
     llvm.initialize_native_asmprinter()
     # loops that add up numbers are vectorised, too: the terms side by side, the additions in their order
     llvm.set_option("", "-force-ordered-reductions")
+
+
+@cache
+def target() -> str:
+    """What object code is made by and for, as a text."""
+    features = llvm.get_host_cpu_features().flatten()
+    return f"{llvm.llvm_version_info} {llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}"
 
 
 @cache
@@ -66,7 +71,7 @@ def _few_passes() -> llvm.ModulePassManager:
 @contextmanager
 def _module(text: str, level: int) -> Iterator[llvm.ModuleRef]:
     """The optimised module of a text."""
-    with _lock:
+    with LOCK:
         machine = _machine(level)
         context = llvm.create_context()
         # the layout must be known before loads and stores are read, for their alignment
@@ -101,7 +106,7 @@ class Library:
     """Object code linked into the process. The code is there as long as this object is."""
 
     def __init__(self, code: bytes, exports: Sequence[str], imports: dict[str, int]) -> None:
-        with _lock:
+        with LOCK:
             self._jit = llvm.create_lljit_compiler(_machine(0))
             builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
             for name, address in imports.items():
@@ -124,5 +129,5 @@ class Library:
         # one after the other: the code before the engine it lives in
         for part in (getattr(self, "_tracker", None), getattr(self, "_jit", None)):
             if part is not None:
-                with _lock:
+                with LOCK:
                     part.close()

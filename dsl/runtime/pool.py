@@ -9,7 +9,6 @@ import ctypes
 import os
 
 from dsl.backend.pool import SYMBOL, WORDS, Pool
-from dsl.backend.support import core
 
 DEFAULT_LIMIT = 256  # megabytes
 
@@ -39,4 +38,4 @@ def release_memory() -> None:
     if held():
         from dsl.runtime.support import functions
 
-        ctypes.CFUNCTYPE(None)(functions(core(), 0)["dfl.trim"])()
+        ctypes.CFUNCTYPE(None)(functions("memory", 0)["dfl.trim"])()

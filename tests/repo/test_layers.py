@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl",),  # imports nothing: the public names are loaded when they are used
     ("dsl.records",),
     ("dsl.diagnostics", "dsl.userfiles"),
-    ("dsl.types",),
+    ("dsl.types", "dsl.store", "dsl.options"),
     ("dsl.ir",),
     ("dsl.ops", "dsl.syntax"),
     ("dsl.ir.text",),  # reads the tables of primitives
@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl.passes",),
     ("dsl.ad", "dsl.interp", "dsl.backend"),
     ("dsl.runtime",),
-    ("dsl.driver", "dsl.trees"),
+    ("dsl.driver", "dsl.trees", "dsl.programs"),
     ("dsl.workspace",),
     ("dsl.api", "dsl.repl", "dsl.check", "dsl.sparse"),
     ("dsl.cli",),
@@ -39,6 +39,15 @@ RANK = {prefix: level for level, prefixes in enumerate(LAYERS) for prefix in pre
 LAZY = {
     ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
     ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
+    ("dsl.workspace", "dsl.driver"): "a program that is known from an earlier process is not compiled again",
+    ("dsl.workspace", "dsl.syntax.ast"): "nor read",
+    ("dsl.workspace", "dsl.syntax.show"): "nor listed, as a rule",
+    ("dsl.runtime.kept", "dsl.runtime.llvm"): "the same as for the engine",
+    ("dsl.interp", "dsl.interp.machine"): "memory in Python is of its kind, also where nothing is interpreted",
+    ("dsl.runtime.engine", "dsl.backend.emit"): "kept code is not made again",
+    ("dsl.runtime.support", "dsl.backend.support"): "the same as for the engine",
+    ("dsl.runtime.objects", "dsl.runtime.llvm"): "the same as for the engine",
+    ("dsl.store", "dsl.diagnostics"): "there is nothing to warn of, as a rule",
     ("dsl.syntax.parser", "dsl.syntax.grammar"): "Lark is needed only where the grammar is newer than its tables",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",
     ("dsl.runtime.engine", "dsl.backend.listing"): "most code is never looked at",
@@ -47,6 +56,7 @@ LAZY = {
     ("dsl.passes.pipeline", "dsl.ir.verifier"): "the same",
     ("dsl.diagnostics.codes", "dsl.diagnostics.pages"): "pages are needed where an error is explained",
     ("dsl.runtime.pool", "dsl.runtime.support"): "what has kept no memory has none to give back",
+    ("dsl.runtime.native", "dsl.runtime.llvm"): "the same as for the engine",
     ("dsl.runtime.support", "dsl.runtime.llvm"): "the same as for the engine",
 }
 # Third-party packages that are slow to import: where each may be imported at all.

@@ -278,7 +278,7 @@ def test_cost_table() -> None:
     for name, expected in evaluations.items():
         m = dsl.loads(COSTS, mode="forward" if name == "forward" else "reverse")
         f = m[name]
-        compiled = f.workspace.compiled(f, [VectorType(FLOAT64)])
+        compiled = f.workspace.compiled_here(f, [VectorType(FLOAT64)])
         arithmetic = Counting("tanh")
         memory = Memory([[0.001 * k] for k in range(1000)])
         (found, *_) = f.workspace.driver.trace(compiled, [memory], arithmetic)

@@ -8,10 +8,11 @@ import sys
 import pytest
 
 from dsl.diagnostics import DslError, Source
-from dsl.driver import RECURSION_LIMIT, Compiled, Driver, Options, Timings, compiling, drop_unused_rules, is_small
+from dsl.driver import RECURSION_LIMIT, Compiled, Driver, compiling, drop_unused_rules, is_small
 from dsl.ir.core import Rule
 from dsl.ir.text import parse_program, print_program
 from dsl.lower.session import Entry
+from dsl.options import Options, Timings
 from dsl.types import FLOAT64
 
 PROGRAM = """

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from benching.harness import Repeat
-from dsl.backend.emit import ENTRY
 from dsl.backend.layout import WORD, Chunk, Context, register_type
 from dsl.backend.memory import FIRST_CHUNK
 from dsl.backend.signature import Signature
-from dsl.driver import Compiled, Mode
+from dsl.backend.unit import ENTRY
+from dsl.driver import Compiled
+from dsl.options import Mode
 from dsl.runtime.boundary import Direct, Through
 from dsl.runtime.llvm import Library, object_code
 from dsl.runtime.stack import lowest_address
@@ -172,7 +173,7 @@ def slots(values: Sequence[Any], headers: bool) -> Slots:
 def compiled(f: Function, args: Sequence[Any], mode: Mode | None = None) -> Compiled:
     """What a call of a function of the language with these arguments runs."""
     names = [f"argument {k}" for k in range(len(args))]
-    return f.workspace.compiled(f, f.workspace.types_of(args, names), mode=mode)
+    return f.workspace.compiled_here(f, f.workspace.types_of(args, names), mode=mode)
 
 
 def of_unit(f: Function, args: Sequence[Any]) -> Repeated:

@@ -17,7 +17,7 @@ import numpy as np
 from benching.harness import Row
 from benching.native import compiled
 from benching.own import Own
-from dsl.driver import Mode
+from dsl.options import Mode
 from dsl.runtime.engine import Unit, compile_unit
 from dsl.runtime.llvm import assembly
 

@@ -51,7 +51,7 @@ class Compiled:
         self.workspace = fn.workspace
         self.leaves = fn.leaves
         called, types = (fn, NUMBERS) if mode is None else (self.workspace.function("gradient"), (fn.type, *NUMBERS))
-        made = self.workspace.compiled(called, types, (), mode)
+        made = self.workspace.compiled_here(called, types, (), mode)
         plain = replace(made.options, interpreter=True, optimize=False, verify=True)
         self.engines = {"interpreter": self.workspace.driver.compile(made.entry, plain)}
         functions = made.entry.program.functions.values()

@@ -207,6 +207,7 @@ def warn_of_steering(f: Frame, t: Target, reach: frozenset[Path], names: Sequenc
         if (k,) in compared and (k,) not in reach and p.type != I64:
             what = names[k - t.first] if k - t.first < len(names) else p.hint
             place = f" ({span.source.name}:{span.line})" if span.source.name else ""
+            f.unit.session.warned += 1
             warnings.warn(f"{what} only steers control flow, so its derivative is nothing{place}", DslWarning, 2)
 
 

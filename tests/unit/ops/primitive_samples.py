@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dsl.ops import PRIMITIVES
-from dsl.ops.evaluation import round_to_f32
-from dsl.types import BOOL, F32, F64, I64, LeafType
+from dsl.types import BOOL, F32, F64, I64, LeafType, round_to_f32
 
 TINY = 5e-324
 EDGES: dict[LeafType, list[Any]] = {

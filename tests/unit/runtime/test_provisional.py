@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import dsl
-from dsl.backend.support import Piece, areas, core
-from dsl.runtime import engine, llvm
+from dsl.backend.support import kernel
+from dsl.runtime import engine, llvm, support
+from dsl.runtime.native import SUPPORTED
 from dsl.runtime.support import functions, missing
 
 LOOPS = "\n".join(f"  for i in 1:{k + 3}\n    t = y * 0.9 + x\n    y = t / (1.0 + t * t)\n  end" for k in range(150))
@@ -20,9 +21,15 @@ def levels(monkeypatch):
     """The levels at which units are compiled from now on."""
     found = []
     compile = llvm.object_code
-    for piece in (core(), areas()):
+    for piece in ("memory", "regions"):
         functions(piece, 0), functions(piece)
-    monkeypatch.setattr(llvm, "object_code", lambda text, level: found.append(level) or compile(text, level))
+
+    def noted(text: str, level: int) -> bytes:
+        if "@dfl.python" not in text:  # the way from Python is no part of a unit
+            found.append(level)
+        return compile(text, level)
+
+    monkeypatch.setattr(llvm, "object_code", noted)
     return found
 
 
@@ -45,9 +52,7 @@ def test_calls_with_arrays_go_over_to_the_new_code(levels, monkeypatch):
     for _ in range(4):
         assert np.array_equal(f(v), first)
     assert levels == [0, engine.BEST]
-    (quick,) = f._quick.values()
-    assert quick.current
-    assert np.array_equal(quick.call((v,)), first)
+    assert bool(f.entries) == SUPPORTED
 
 
 def test_small_code_and_a_level_that_is_asked_for_are_compiled_at_once(levels):
@@ -57,9 +62,10 @@ def test_small_code_and_a_level_that_is_asked_for_are_compiled_at_once(levels):
     assert levels == [engine.BEST, 3, 0]
 
 
-def test_support_code_that_is_missing_counts(levels):
-    assert missing([core(), areas()]) == 0
-    assert missing([Piece("other", "\n" * 7)]) == 7
+def test_support_code_that_is_missing_counts(levels, monkeypatch):
+    monkeypatch.delitem(support._linked, ("svd", support.LEVEL), raising=False)
+    assert missing(["memory", "regions"]) == 0
+    assert missing(["memory", "svd"]) == kernel("svd").source.count("\n") > 100
 
 
 def test_errors_and_values_that_are_kept_survive_the_change(monkeypatch):

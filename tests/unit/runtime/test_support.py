@@ -22,10 +22,10 @@ PIECES = (core(), areas(), *map(kernel, KERNELS))
 
 @pytest.mark.parametrize("piece", PIECES, ids=lambda piece: piece.name)
 def test_every_piece_is_a_module_with_its_functions(piece):
-    found = functions(piece)
+    found = functions(piece.symbol)
     assert found.keys() == set(piece.exports)
     assert all(found.values())
-    assert functions(piece) is found
+    assert functions(piece.symbol) is found
 
 
 def test_an_interface_declares_what_it_does_not_contain():
@@ -54,7 +54,7 @@ def test_a_long_kernel_of_numbers_is_shared_outside_of_loops_only():
     assert shared("powi.f64") is None
     piece = shared("tanh.f64")
     assert piece.exports == ["dfl.shared.tanh.f64"]
-    (address,) = functions(piece).values()
+    (address,) = functions(piece.symbol).values()
     module = dsl.loads(
         "f(x) = tanh(x)\ng(v) = (s = zero(v[1]); for i in eachindex(v); s += tanh(v[i]); end; s)", interpreter=False
     )
