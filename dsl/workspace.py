@@ -22,7 +22,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
-from dsl import programs
+from dsl import importing, programs
 from dsl.diagnostics import Source, error
 from dsl.options import Mode, Options, Timings
 from dsl.records import dataclass, replace
@@ -330,7 +330,8 @@ class Workspace:
     def _load(self, known: programs.Program | None, quiet: bool = True) -> None:
         """Read the program and run its top level; where that has been done before, `quiet`, and with the files that it
         included then."""
-        from dsl.driver import Driver
+        with importing():
+            from dsl.driver import Driver
 
         included: dict[str, Source] = {} if known is None else dict(known.included)
         printed: list[str] = []
@@ -584,7 +585,7 @@ class Workspace:
 
     def _name_of(self, key: tuple[Any, ...]) -> str | None:
         """What a specialisation is kept under; None where it cannot be."""
-        if not self.options.cache or self.options.interpreter or self.extended:
+        if store() is None or not self.options.cache or self.options.interpreter or self.extended:
             return None
         callee, types, keywords, mode, generation = key
         try:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from dsl import __version__, imported
+from dsl import __version__, importing
 from dsl.diagnostics import DslError
 
 GOOD, WRONG_PROGRAM, WRONG_USAGE, OUR_BUG, INTERRUPTED = 0, 1, 2, 125, 130
@@ -86,7 +87,8 @@ def _dispatch(arguments: list[str]) -> int:
     import argparse
 
     module_name, help_text = COMMANDS[command]
-    module = imported(module_name)
+    with importing():
+        module = import_module(module_name)
     parser = argparse.ArgumentParser(prog=f"dfl {command}", description=f"{help_text[0].upper()}{help_text[1:]}.")
     parser.set_defaults(command=command)
     module.configure(parser, command)

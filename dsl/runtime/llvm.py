@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
-import llvmlite.binding as llvm
-
+from dsl import importing
 from dsl.backend.unit import STRAIGHT
 from dsl.runtime.lock import LOCK
+
+with importing():
+    import llvmlite.binding as llvm
 
 
 @cache
