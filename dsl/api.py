@@ -18,7 +18,7 @@ from dsl.diagnostics import Source
 from dsl.options import Mode, Options
 from dsl.syntax.files import read_source
 from dsl.trees import with_zeros
-from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled, write
+from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled
 
 
 class Module:
@@ -134,7 +134,7 @@ def open_workspace(
     source: Source, *, out: Callable[[str], None] | None = None, print_expressions: bool = False, **options: Any
 ) -> Workspace:
     """The workspace of a source, for commands. With `print_expressions` the values of bare expressions are printed."""
-    return Workspace(source, Options(**options), out or write, print_expressions)
+    return Workspace(source, Options(**options), out, print_expressions)
 
 
 # ---------------------------------------------------------------- derivatives

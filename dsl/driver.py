@@ -20,6 +20,7 @@ from dsl.interp import run as interpret
 from dsl.ir.core import Function, Program, Region, RegionBuilder, clone_function
 from dsl.lower.session import Entry, Session
 from dsl.ops import Arithmetic
+from dsl.ops.core import IN_LANES
 from dsl.options import Options, Timings
 from dsl.passes.common import called
 from dsl.passes.globals import bind_globals
@@ -83,6 +84,11 @@ class Compiled(Specialised):
         lowered, final, name = self.entry.program, self.program, self.entry.name
         with compiling():
             return Access(written_paths(lowered, name), written_paths(final, name))
+
+    @property
+    def exact(self) -> bool:
+        polynomials = set(IN_LANES.values())
+        return not any(op.name in polynomials for fn in self.program.functions.values() for op in fn.body.walk())
 
     @cached_property
     def cautious(self) -> Compiled:

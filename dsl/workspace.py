@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import chain
 from math import factorial
-from os import urandom
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from dsl import importing, programs
+from dsl.copies import Copied, reduced_function
 from dsl.diagnostics import Source, error
 from dsl.options import Mode, Options, Timings
 from dsl.records import dataclass, replace
 from dsl.runtime import kept
-from dsl.runtime.convert import from_leaves, remade, to_leaves, write_back
+from dsl.runtime.convert import from_leaves, to_leaves, write_back
 from dsl.runtime.entries import entry_of
 from dsl.runtime.lock import LOCK
 from dsl.runtime.native import Callable as NativeCallable
@@ -45,8 +44,6 @@ from dsl.types import (
     FnType,
     LangType,
     Origin,
-    all_interned,
-    intern,
     leaves,
     with_parts,
 )
@@ -163,11 +160,7 @@ class Function(NativeCallable):
         return hash((id(self.workspace), self.mode))
 
     def __reduce__(self) -> Any:
-        if self.path is None:
-            raise TypeError(
-                f"{self!r} holds what a call has computed, so it cannot be pickled: pickle the function that gave it"
-            )
-        return _function_of, (self.workspace, tuple(self.path), self.mode)
+        return reduced_function(self.workspace, self.path, self.mode, repr(self))
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """The value for these arguments. With `out`, an array of the value's shape, the value is written there; of a
@@ -286,24 +279,25 @@ class Function(NativeCallable):
         return self.workspace.listing(stage, self.workspace.entry(self.type, types), self.mode, optimize, raw)
 
 
-class Workspace:
+class Workspace(Copied):
     """A program that has been loaded, with what has been compiled of it."""
 
     def __init__(
         self,
         source: Source,
         options: Options,
-        out: Callable[[str], None],
-        print_expressions: bool,
+        out: Callable[[str], None] | None = None,
+        print_expressions: bool = False,
         read: Callable[[str], Source] = read_source,
         quiet: bool = False,
+        known: programs.Program | None = None,
     ) -> None:
-        """`read` gives the text of a file that is included; `quiet`: what is printed by loading is dropped."""
+        """`read` gives the text of a file that is included; `quiet`: what is printed by loading is dropped. `known`:
+        what was kept of the program, where that has been looked up; nothing is printed again then."""
         self.read = read
-        self.token = ""  # tells the workspace from all others, where copies of it are about
         self.source = source
         self.options = options
-        self.out = out
+        self.out = out or write
         self.shown = print_expressions
         self.timings = Timings()
         self._driver: Driver | None = None  # there is one when the program has been read
@@ -313,19 +307,18 @@ class Workspace:
         self._types: dict[Origin, LangType] = {}
         self._complex_type: LangType | None = None  # of the program's library
         self.patterns: dict[Any, Any] = {}  # of sparse Jacobians, as `dsl.sparse` found them
-        self.extended = False  # it is more than its source says
+        self.extended = False
         self.natives: WeakValueDictionary[int, Function] = WeakValueDictionary()  # those that have entries, by identity
         self.changed: Callable[[], None] = lambda: None  # called where names may stand for other things from now on
         self._looked_after = 0  # the generation when entries were last looked after
         with self.timings.stage("load"):
-            found = programs.find(source, options, print_expressions, read)
+            found = known or programs.find(source, options, print_expressions, read)
             if found is None:
                 self._load(None, quiet)
             else:
                 self.program = found
-                for text in found.printed:
-                    if not quiet:
-                        out(text)
+                for text in found.printed if known is None and not quiet else ():
+                    self.out(text)
 
     def _load(self, known: programs.Program | None, quiet: bool = True) -> None:
         """Read the program and run its top level; where that has been done before, `quiet`, and with the files that it
@@ -404,7 +397,7 @@ class Workspace:
         found = self._global(wanted)
         if found is None:
             return self.function(wanted)
-        value = from_leaves(found[1], found[0], self._wrap)
+        value = from_leaves(found[1], found[0], self.wrap)
         if isinstance(value, Function):
             value.path = Origin((wanted,))
         return value
@@ -449,7 +442,7 @@ class Workspace:
     # -- values
     def value(self, result: Result) -> Any:
         """The value of the language that a call has just given, as one of Python."""
-        return from_leaves(result.leaves, result.type, self._wrap, own=True)
+        return from_leaves(result.leaves, result.type, self.wrap, own=True)
 
     def types_of(self, values: Sequence[Any], names: Sequence[str]) -> tuple[LangType, ...]:
         """The types of Python values; `names` are what error messages call them. Functions of the program that have an
@@ -492,7 +485,7 @@ class Workspace:
             helper = self._functions[text] = Function(self, made.result)
         return helper
 
-    def _wrap(self, type: LangType, leaves: Sequence[Any]) -> Function:
+    def wrap(self, type: LangType, leaves: Sequence[Any]) -> Function:
         return Function(self, type, leaves)
 
     def expression(self, text: str) -> Expr:
@@ -527,7 +520,7 @@ class Workspace:
         results = compiled.call([*fn.leaves, *chain.from_iterable(parts)], self.out, once)
         for value, t, part in zip(values, types, parts, strict=True):
             if isinstance(value, dict | tuple):  # all else by reference shares its memory with the leaves
-                write_back(value, t, part, self._wrap)
+                write_back(value, t, part, self.wrap)
         return Result(compiled.result, results)
 
     def compiled(
@@ -544,6 +537,10 @@ class Workspace:
                     self._looked_after = self.generation
                     self._drop_entries()
         return found
+
+    def compiled_before(self, fn: Function, types: Sequence[LangType]) -> Specialised | None:
+        """The same where an earlier process has done it, else None."""
+        return self._kept(self._key(fn, types, (), None))
 
     def compiled_here(
         self, fn: Function, types: Sequence[LangType], keywords: Sequence[str] = (), mode: Mode | None = None
@@ -618,26 +615,7 @@ class Workspace:
         made.path = None if fn.path is None else Origin((*fn.path, text))
         return made
 
-    # -- copies in other processes
-    def __reduce__(self) -> Any:
-        if self.extended:
-            raise TypeError("the program is more than its text says by now: it cannot be pickled")
-        included = {path: source.text for path, source in self.program.included.items()}
-        if not self.token:
-            self.token = urandom(16).hex()
-            _at_hand[self.token] = self
-        own = self.source.name, self.source.text, included, self.options.told(), self.shown
-        return _workspace_of, (self.token, *own)
-
-    def _reduced(self, type: LangType, items: Sequence[Any], memory: Any) -> Any:
-        """How a struct or a reference of the program is copied to another process."""
-        try:
-            written = kept.written_type(type, named=True)
-        except kept.Unkeepable:
-            raise TypeError(f"a {type} cannot be pickled: what it is depends on the place that made it") from None
-        return _value_of, (self, written, items, memory, all_interned() if memory is not None else [])
-
-    def _declared(self, name: str) -> object:
+    def declared(self, name: str) -> object:
         return self.session.structs.get(name) or self.session.base.type(name)
 
     # -- looking
@@ -656,48 +634,9 @@ class Workspace:
         return Code(self.driver.listing(stage, entry, options, optimize, raw).rstrip("\n"))
 
 
-# ---------------------------------------------------------------- copies in other processes
-
-_at_hand: WeakValueDictionary[str, Workspace] = WeakValueDictionary()
-_copies: deque[Workspace] = deque(maxlen=16)  # the last ones stay, for the next function of theirs that comes
-
-
-def _workspace_of(
-    token: str, name: str, text: str, included: dict[str, str], told: Sequence[Any], shown: bool
-) -> Workspace:
-    """The workspace that was pickled: itself, where it is of this process or was when it was forked, or its copy."""
-    with LOCK:
-        found = _at_hand.get(token)
-        if found is None:
-            texts = {path: Source(path, text) for path, text in included.items()}
-
-            def read(path: str) -> Source:
-                return texts[path] if path in texts else read_source(path)
-
-            found = Workspace(Source(name, text), Options(*told), write, shown, read, quiet=True)
-            found.token = token
-            _at_hand[token] = found
-            _copies.append(found)
-        return found
-
-
-def _function_of(workspace: Workspace, path: Sequence[str], mode: Mode | None) -> Function:
-    name, *transforms = path
-    made = workspace.lookup(name) if name in workspace.names() else workspace.function(name)
-    for text in transforms:
-        made = workspace.transform(text, made, None)
-    return made if made.mode == mode else made.in_mode(mode)
-
-
 def write(text: str) -> None:
     """Where what programs print goes, if nothing else is said."""
     sys.stdout.write(text)
-
-
-def _value_of(workspace: Workspace, written: Any, items: Sequence[Any], memory: Any, texts: Sequence[str]) -> Any:
-    for text in texts:
-        intern(text)
-    return remade(kept.read_type(written, workspace._declared), items, memory, workspace._wrap)
 
 
 @cache

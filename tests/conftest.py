@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-os.environ["DFL_CACHE"] = "0"  # also for the processes that tests start
+# also for the processes that tests start; DFL_TEST_CACHE=1 runs them with a cache, a second time from it
+os.environ["DFL_CACHE"] = os.environ.get("DFL_TEST_CACHE", "0")
 
 CASES_RUN: set[tuple[str, str]] = set()
 

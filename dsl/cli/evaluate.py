@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
+from dsl.cli.calls import keep
 from dsl.cli.options import add_options, add_program, open_program, print_timings, split_program
 from dsl.cli.output import print_json
 
@@ -33,4 +34,7 @@ def execute(arguments: Namespace) -> int:
     else:
         print(result.short() if sys.stdout.isatty() else result)
     print_timings(work, arguments.timings)
+    if file is not None:
+        sys.stdout.flush()  # the answer first
+        keep(work, text, arguments.command)
     return 0

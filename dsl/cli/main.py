@@ -84,6 +84,12 @@ def _dispatch(arguments: list[str]) -> int:
     if command not in COMMANDS:
         print(f"dfl: there is no command {command!r}{_nearest(command)}\n\n{usage()}", file=sys.stderr)
         return WRONG_USAGE
+    if command in ("eval", "grad") and len(rest) == 2:
+        from dsl.cli.calls import run_kept
+
+        if run_kept(rest, command):
+            sys.stdout.flush()
+            return GOOD
     import argparse
 
     module_name, help_text = COMMANDS[command]

@@ -364,7 +364,7 @@ class Struct:
         return hash((self._type, self._now()))
 
     def __reduce__(self) -> Any:
-        return _owner_of(self)._reduced(self._type, self._items, self._memory)
+        return _owner_of(self).reduced(self._type, self._items, self._memory)
 
 
 def _owner_of(value: Struct | Ref) -> Any:
@@ -447,7 +447,7 @@ class Ref:
         return f"Ref({self.value!r})"
 
     def __reduce__(self) -> Any:
-        return _owner_of(self)._reduced(self._type, (), self._memory)
+        return _owner_of(self).reduced(self._type, (), self._memory)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ref) and self._memory is other._memory

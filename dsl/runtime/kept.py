@@ -19,6 +19,7 @@ from dsl.diagnostics import NO_SPAN, Source, Span
 from dsl.options import Options, Timings
 from dsl.runtime.engine import Unit
 from dsl.runtime.lending import Access
+from dsl.runtime.lock import LOCK
 from dsl.runtime.objects import KIND as OBJECT
 from dsl.runtime.objects import object_key
 from dsl.runtime.specialised import Specialised
@@ -172,7 +173,7 @@ def keep(kept: Store, key: str, made: Specialised, unit: Unit, level: int) -> No
     access = (made.access.changed, made.access.touched) if made.takes_memory else ((), ())
     call = (
         result, _written_leaves(made.params), made.function, tuple(made.names), tuple(made.apart),
-        tuple(map(tuple, access)),
+        tuple(map(tuple, access)), made.exact,
     )  # fmt: skip
     code = object_key(unit.llvm_raw, level), level, unit.opt_level, unit.size, unit.provisional
     record = call, _written_unit(unit.emitted), code, tuple(all_types.all_interned())
@@ -202,7 +203,7 @@ class Kept(Specialised):
         self, call: Any, unit: Any, code: Any, objects: bytes, options: Options, timings: Timings,
         again: Callable[[], Specialised],
     ) -> None:  # fmt: skip
-        result, params, self._function, names, self.apart, (changed, touched) = call
+        result, params, self._function, names, self.apart, (changed, touched), self._exact = call
         _, self.level, opt_level, size, provisional = code
         self.options = options
         self.globals = []
@@ -251,6 +252,10 @@ class Kept(Specialised):
         return self._access
 
     @property
+    def exact(self) -> bool:
+        return self._exact  # type: ignore[no-any-return]
+
+    @property
     def cautious(self) -> Specialised:
         return self._again().cautious
 
@@ -258,7 +263,7 @@ class Kept(Specialised):
     def unit(self) -> Unit:
         assert self.native is not None
         if self.native.boundary is None:
-            with self._timings.stage("llvm"):
+            with LOCK, self._timings.stage("llvm"):
                 self.native.link()
         return self.native
 

@@ -63,6 +63,11 @@ class Specialised:
 
     @property
     @abstractmethod
+    def exact(self) -> bool:
+        """Its bits are those of the same call among other code: no function was chosen by the loop it is in."""
+
+    @property
+    @abstractmethod
     def cautious(self) -> Specialised: ...
 
     @property

@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl.ad", "dsl.interp", "dsl.backend"),
     ("dsl.runtime",),
     ("dsl.driver", "dsl.trees", "dsl.programs"),
+    ("dsl.copies",),
     ("dsl.workspace",),
     ("dsl.api", "dsl.repl", "dsl.check", "dsl.sparse"),
     ("dsl.cli",),
@@ -39,6 +40,7 @@ RANK = {prefix: level for level, prefixes in enumerate(LAYERS) for prefix in pre
 LAZY = {
     ("dsl.cli.main", "dsl.cli.output"): "error reports are not needed for good programs",
     ("dsl.cli.main", "dsl.diagnostics.bugs"): "nor are reports of bugs",
+    ("dsl.cli.main", "dsl.cli.calls"): "only two commands have calls that may be known",
     ("dsl.workspace", "dsl.driver"): "a program that is known from an earlier process is not compiled again",
     ("dsl.workspace", "dsl.syntax.ast"): "nor read",
     ("dsl.workspace", "dsl.syntax.show"): "nor listed, as a rule",

@@ -63,7 +63,7 @@ def _idle_times() -> dict[int, int]:
 def environment() -> dict[str, str]:
     """For processes that import the benchmarks and the package."""
     paths = [str(ROOT / "tools"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, "DFL_CACHE": "0", "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class Worker:

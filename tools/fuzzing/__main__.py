@@ -108,7 +108,7 @@ class Lane:
 
 def environment() -> dict[str, str]:
     path = [str(HERE.parent), str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in path if p), "PYTHONHASHSEED": "0"}
+    return {**os.environ, "DFL_CACHE": "0", "PYTHONPATH": os.pathsep.join(p for p in path if p), "PYTHONHASHSEED": "0"}
 
 
 def start_worker(

@@ -193,3 +193,14 @@ def test_object_code_is_made_once(own_store: Path, monkeypatch: pytest.MonkeyPat
         file.write_bytes(file.read_bytes()[:-1])
     assert dsl.loads("f(x, n) = x^n + 0.25").f(3.0, 2) == 9.25
     assert len(made) == 5
+
+
+@pytest.mark.slow
+def test_many_processes_on_a_cache_that_is_damaged(tmp_path: Path) -> None:
+    """A slice of the campaign."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": f"{ROOT / 'tools'}:{ROOT}"}
+    command = [sys.executable, "-m", "cache_storm", "--rounds", "2", "--processes", "6", "--seed", "7"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("2 rounds of 6 processes, 0 with failures\n", "")
