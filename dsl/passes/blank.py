@@ -26,7 +26,7 @@ def _region(region: Region) -> bool:
     for op in region.ops:
         for inner in op.regions:
             changed |= _region(inner)
-        if op.name != "len":
+        if waiting and op.name != "len":
             for m in [m for m in _mentioned(op) if m in waiting]:
                 made = waiting.pop(m)
                 if _fills(op, m, made):
