@@ -92,7 +92,9 @@ class Compiled(Specialised):
 
     @cached_property
     def cautious(self) -> Compiled:
-        return self.driver.compile(self.entry, self.options, cautious=True)
+        made = self.driver.compile(self.entry, self.options, cautious=True)
+        made.is_cautious, made.keep = True, self.keep
+        return made
 
     @property
     def unit(self) -> Unit:
@@ -102,7 +104,7 @@ class Compiled(Specialised):
                     unit = compile_unit(
                         self.program, self.entry.name, self.options.opt_level, cache=self.options.cache
                     )
-                    unit.linked = self.linked
+                    unit.linked = self.linked if self.keep is not None else None
                 with self.timings.stage("llvm"):
                     unit.link()
                 self.native = unit

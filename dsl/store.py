@@ -26,6 +26,7 @@ STALE = 3600.0       # seconds after which a temporary file is nobody's, and a u
 _MAGIC = b"dfl store 1\n"
 _CHECK = 16          # bytes of a checksum
 _TALLY = "tally"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _package = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -53,6 +54,8 @@ class Store:
         try:
             with open(path, "rb", buffering=0) as file:
                 status = os.fstat(file.fileno())
+                if status.st_size > self.limit:
+                    return None
                 data = file.read(status.st_size + 1)
         except OSError:
             return None
@@ -71,10 +74,10 @@ class Store:
         temporary = f"{path}.{os.getpid():x}.{os.urandom(4).hex()}.new"
         try:
             try:
-                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                file = os.open(temporary, _NEW, 0o600)
             except FileNotFoundError:
                 os.mkdir(os.path.dirname(path), 0o700)
-                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                file = os.open(temporary, _NEW, 0o600)
             try:
                 _write_all(file, _MAGIC + _checksum(kind, key, body) + body)
             finally:
@@ -215,10 +218,13 @@ _print: list[str] = []
 def fingerprint() -> str:
     """Of this package as it lies there, of Python and of the machine: what is kept holds for the same ones only."""
     if not _print:
-        files = _files(_package)
         grammar = os.path.join(os.path.dirname(_package), "grammar")  # in a checkout it lies beside the package
-        if os.path.isfile(os.path.join(grammar, "dfl.lark")):
-            files += _files(grammar)
+        try:
+            files = _files(_package)
+            if os.path.isfile(os.path.join(grammar, "dfl.lark")):
+                files += _files(grammar)
+        except OSError:  # the package is no folder: nothing is known by which another start would be told apart
+            files = [os.urandom(16).hex()]
         _print.append(digest(sys.version, *sorted(files)))
     return _print[0]
 

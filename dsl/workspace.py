@@ -150,14 +150,13 @@ class Function(NativeCallable):
         return f"<dfl function {self.__name__}>"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Function) or self.workspace is not other.workspace:
-            return False
-        if (self.leaves, self.mode) != (other.leaves, other.mode):
-            return False
-        return self.known_type == other.known_type or self.type == other.type
+        return isinstance(other, Function) and self._identity() == other._identity()
 
     def __hash__(self) -> int:
-        return hash((id(self.workspace), self.mode))
+        return hash((id(self.workspace), self.known_type, self.mode))
+
+    def _identity(self) -> tuple[Any, ...]:
+        return id(self.workspace), self.known_type, self.leaves, self.mode
 
     def __reduce__(self) -> Any:
         return reduced_function(self.workspace, self.path, self.mode, repr(self))
@@ -344,6 +343,9 @@ class Workspace(Copied):
         driver = Driver(self.source, self.options, record, self.timings, read)
         driver.session.load(print_expressions=self.shown)
         driver.out = self.out
+        for name, value in known.globals.items() if known is not None else ():
+            if value is not None and programs.refers(value[0]):  # it has been in use: what has become of it is kept
+                driver.session.globals[name] = replace(driver.session.globals[name], leaves=value[1])
         self._driver = driver
         if known is None:
             caches = self.options.cache and store() is not None
@@ -488,6 +490,11 @@ class Workspace(Copied):
         return helper
 
     def wrap(self, type: LangType, leaves: Sequence[Any]) -> Function:
+        """A value that is a function; one that has a name in the program is known by it."""
+        name = getattr(type, "name", "")
+        declared = self.session.namespace.functions.get(name) or self.session.structs.get(name)
+        if declared is not None and isinstance(type, FnType) and type.key is declared:
+            return Function(self, Origin((name,)))
         return Function(self, type, leaves)
 
     def expression(self, text: str) -> Expr:
@@ -562,10 +569,13 @@ class Workspace(Copied):
         if user is None or name is None:
             return None
         options = replace(self.options, mode=key[3])
-        found = kept.find(user, name, options, self.timings, partial(self._made, key))
-        if found is not None:
-            found.keep = partial(kept.keep, user, name)
-        return found
+        return kept.find(user, name, options, self.timings, partial(self._made, key), self._leaves_of)
+
+    def _leaves_of(self, name: str) -> Sequence[Any]:
+        """The leaves of a top-level value."""
+        found = self._global(name)
+        assert found is not None
+        return found[1]
 
     def _made(self, key: tuple[Any, ...]) -> Compiled:
         """Compile it, and keep it for later processes."""

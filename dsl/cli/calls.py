@@ -21,7 +21,7 @@ from dsl.runtime.specialised import Specialised
 from dsl.store import store
 from dsl.syntax.files import read_source
 from dsl.types import FLOAT64, INT64, Irrational, LangType, Origin
-from dsl.workspace import Function, Result, Workspace, write
+from dsl.workspace import TRANSFORMS, Function, Result, Workspace, write
 
 _CALL = re.compile(r"\s*(?:gradient\(\s*([^\W\d]\w*!?)\s*,([^()]*)\)|([^\W\d]\w*!?)('*)\(([^()]*)\))\s*")
 _NUMBER = re.compile(r"\s*(-?)(?:(\d{1,18})|(\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+)|(π))\s*", re.ASCII)
@@ -55,10 +55,8 @@ class PlainCall:
         """What is called, and the types that it is called with; None where the name is no function of the program."""
         if self.name not in work.functions() or (self.gradient and "gradient" in work.names()):
             return None
-        origin = Origin((self.name, *[PRIME] * self.primes))
-        if self.gradient:
-            return work.function("gradient"), (origin.type, *self.types)
-        return Function(work, origin), self.types
+        transforms = [PRIME] * self.primes + [TRANSFORMS["gradient"]] * self.gradient
+        return Function(work, Origin((self.name, *transforms))), self.types
 
 
 def _arguments(text: str) -> Arguments | None:

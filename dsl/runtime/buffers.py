@@ -72,10 +72,12 @@ class Flat(Memory):
         self._rows: list[list[Any]] | None = None  # the contents, while the interpreter works on them
         self._users: WeakSet[User] | None = None
 
+    def __bytes__(self) -> bytes:
+        return bytes(memoryview(self.records()).cast("B")) if self.length else b""
+
     def __reduce__(self) -> Any:
         """A copy belongs to nobody else: an array of a caller that is elsewhere becomes memory of the language."""
-        data = bytearray(memoryview(self.records()).cast("B")) if self.length else bytearray()
-        return Buffer, (self.fields, data, self.length)
+        return Buffer, (self.fields, bytearray(bytes(self)), self.length)
 
     @property
     def length(self) -> int:

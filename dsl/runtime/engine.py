@@ -102,6 +102,8 @@ class Unit:
         self.boundary = boundary(self.emitted, library)
         if self.linked is not None:
             self.linked(self, level)
+        if not self.provisional:
+            self.linked = None  # who waited for it has got it: it need not stay because of this
 
     @property
     def llvm_raw(self) -> str:

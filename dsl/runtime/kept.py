@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeAlias
 
 import dsl.types as all_types
 from dsl.backend.signature import Signature
@@ -37,10 +38,10 @@ from dsl.types import (
     Mem,
     Origin,
     is_complex_number,
-    leaves,
 )
 
 KIND = "code"
+Values: TypeAlias = Callable[[str], Sequence[Any]]
 
 
 class Unkeepable(Exception):
@@ -107,11 +108,11 @@ def read_leaf(tree: Any) -> LeafType:
     return Mem(tuple(map(read_leaf, tree))) if isinstance(tree, tuple) else _LEAVES[tree]
 
 
-def _written_leaves(types: Sequence[LeafType]) -> Any:
+def written_leaves(types: Sequence[LeafType]) -> Any:
     return tuple(map(written_leaf, types))
 
 
-def _read_leaves(trees: Any) -> tuple[LeafType, ...]:
+def read_leaves(trees: Any) -> tuple[LeafType, ...]:
     return tuple(map(read_leaf, trees))
 
 
@@ -129,9 +130,9 @@ def _written_unit(unit: EmittedUnit) -> Any:
             return None
         return sources.setdefault(span.source, len(sources)), span.start, span.end
 
-    signature = root.symbol, _written_leaves(root.params), _written_leaves(root.results), root.context, root.recursive
-    sites = tuple((s.code, s.text, s.hint, place(s.span), _written_leaves(s.types)) for s in unit.sites)
-    prints = tuple((text, _written_leaves(types)) for text, types in unit.prints)
+    signature = root.symbol, written_leaves(root.params), written_leaves(root.results), root.context, root.recursive
+    sites = tuple((s.code, s.text, s.hint, place(s.span), written_leaves(s.types)) for s in unit.sites)
+    prints = tuple((text, written_leaves(types)) for text, types in unit.prints)
     texts = tuple((source.name, source.text) for source in sources)
     return signature, sites, prints, texts, tuple(getattr(unit, name) for name in _PLAIN)
 
@@ -145,9 +146,9 @@ def _read_unit(tree: Any) -> EmittedUnit:
 
     return EmittedUnit(
         text="",
-        root=Signature(symbol, _read_leaves(params), _read_leaves(results), context, recursive),
-        sites=tuple(FailureSite(c, t, hint, span(at), _read_leaves(types)) for c, t, hint, at, types in sites),
-        prints=tuple((text, _read_leaves(types)) for text, types in prints),
+        root=Signature(symbol, read_leaves(params), read_leaves(results), context, recursive),
+        sites=tuple(FailureSite(c, t, hint, span(at), read_leaves(types)) for c, t, hint, at, types in sites),
+        prints=tuple((text, read_leaves(types)) for text, types in prints),
         **dict(zip(_PLAIN, plain, strict=True)),
     )
 
@@ -168,23 +169,27 @@ def keep(kept: Store, key: str, made: Specialised, unit: Unit, level: int) -> No
         result = written_type(made.result)
     except Unkeepable:
         return
-    if made.globals:  # memory that belongs to a program at work
-        return
     access = (made.access.changed, made.access.touched) if made.takes_memory else ((), ())
     call = (
-        result, _written_leaves(made.params), made.function, tuple(made.names), tuple(made.apart),
-        tuple(map(tuple, access)), made.exact,
+        result, written_leaves(made.params), made.function, tuple(made.names), tuple(made.apart),
+        tuple(map(tuple, access)), made.exact, tuple(map(tuple, made.globals)), made.is_cautious,
     )  # fmt: skip
+    if made.is_cautious:
+        key = digest(key, "cautious")
     code = object_key(unit.llvm_raw, level), level, unit.opt_level, unit.size, unit.provisional
-    record = call, _written_unit(unit.emitted), code, tuple(all_types.all_interned())
+    record: Any = call, _written_unit(unit.emitted), code, tuple(all_types.all_interned())
     kept.put(KIND, key, marshal.dumps(record))
 
 
 def find(
-    kept: Store, key: str, options: Options, timings: Timings, again: Callable[[], Specialised]
-) -> Kept | None:
-    """The specialisation that was kept under a key. `again` compiles it, for what was not kept."""
-    record = kept.get(KIND, key)
+    kept: Store, key: str, options: Options, timings: Timings, again: Callable[[], Specialised], values: Values,
+    careless: bool = True,
+) -> Kept | None:  # fmt: skip
+    """The specialisation that was kept under a key, or the cautious one beside it, which is right for all arguments
+    (that alone, where `careless` is false). `again` compiles it, for what was not kept; `values` gives the leaves of a
+    top-level value."""
+    record = kept.get(KIND, key) if careless else None
+    record = record or kept.get(KIND, digest(key, "cautious"))
     if record is None:
         return None
     call, unit, code, texts = marshal.loads(record)
@@ -193,31 +198,42 @@ def find(
         return None
     for text in texts:
         all_types.intern(text)
-    return Kept(call, unit, code, objects, options, timings, again)
+    made = Kept(call, unit, code, objects, options, timings, again, values)
+    made.beside = partial(find, kept, key, options, timings, again, values, False)
+    made.keep = partial(keep, kept, key)
+    return made
 
 
 class Kept(Specialised):
-    """A specialisation that an earlier process has compiled."""
+    """A specialisation that an earlier process has compiled. `beside`: the cautious one, if that was kept, too."""
+
+    beside: Callable[[], Kept | None]
 
     def __init__(
         self, call: Any, unit: Any, code: Any, objects: bytes, options: Options, timings: Timings,
-        again: Callable[[], Specialised],
+        again: Callable[[], Specialised], values: Values,
     ) -> None:  # fmt: skip
-        result, params, self._function, names, self.apart, (changed, touched), self._exact = call
+        result, params, self._function, names, self.apart, (changed, touched), self._exact, *more = call
+        globals_, self.is_cautious = more
         _, self.level, opt_level, size, provisional = code
         self.options = options
-        self.globals = []
+        self.globals = list(globals_)
+        self._values = values
         self._timings = timings
         self._result = read_type(result)
-        self._params = _read_leaves(params)
+        self._params = read_leaves(params)
         self._names = list(names)
         self._access = Access(frozenset(changed), frozenset(touched))
         self._again = again
         self.native = made = Unit(_read_unit(unit), opt_level, size, options.cache)
         made.provisional = provisional
         made.code = objects
-        made.again = lambda: again().unit.emitted
+        made.again = self._emitted
         made.linked = self._linked
+
+    def _emitted(self) -> EmittedUnit:
+        made = self._again()
+        return (made.cautious if self.is_cautious else made).unit.emitted
 
     def _linked(self, unit: Unit, level: int) -> None:
         if level != self.level and self.keep is not None:  # it has been optimised
@@ -245,7 +261,7 @@ class Kept(Specialised):
 
     @property
     def further(self) -> list[Any]:
-        return []
+        return [self._values(name)[index] for name, index in self.globals]
 
     @property
     def access(self) -> Access:
@@ -255,9 +271,9 @@ class Kept(Specialised):
     def exact(self) -> bool:
         return self._exact  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def cautious(self) -> Specialised:
-        return self._again().cautious
+        return self.beside() or self._again().cautious
 
     @property
     def unit(self) -> Unit:
@@ -266,8 +282,3 @@ class Kept(Specialised):
             with LOCK, self._timings.stage("llvm"):
                 self.native.link()
         return self.native
-
-
-def keepable_leaves(t: LangType, values: Sequence[Any]) -> bool:
-    """Whether the leaves of a value can be kept: it refers to nothing."""
-    return not any(isinstance(leaf, Mem) or leaf == OBJ for leaf in leaves(t))

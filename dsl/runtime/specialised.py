@@ -20,14 +20,15 @@ Out: TypeAlias = Callable[[str], Any]
 
 class Specialised:
     """`apart`: the parameters that are taken to be different memories; for a call where they are not there is
-    `cautious`. `globals`: the leaves of top-level variables that it takes after the arguments, whose values are
-    `further`. `keep` is told of native code that has been made."""
+    `cautious`, which `is_cautious`. `globals`: the leaves of top-level variables that it takes after the
+    arguments, whose values are `further`. `keep` is told of native code that has been made."""
 
     globals: list[tuple[str, int]]
     apart: tuple[int, ...]
     options: Options
     native: Unit | None
     keep: Callable[[Any, Unit, int], None] | None = None
+    is_cautious = False
 
     # what compiled code and kept code know in different ways
     @property

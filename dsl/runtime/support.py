@@ -50,10 +50,10 @@ Linkable = tuple[list[str], list[str], list[str], bytes]  # exports, pieces and 
 
 def _made(symbol: str, level: int) -> Linkable:
     from dsl.backend.support import piece
-    from dsl.runtime.llvm import object_code
+    from dsl.runtime import llvm
 
     found = piece(symbol)
-    made = found.exports, [p.symbol for p in found.needs], list(found.blas), object_code(found.text, level)
+    made = found.exports, [p.symbol for p in found.needs], list(found.blas), llvm.object_code(found.text, level)
     kept = store()
     if kept is not None:
         kept.put(KIND, _key(symbol, level), marshal.dumps(made))

@@ -52,6 +52,8 @@ def test_damage_anywhere_is_a_miss(kept: Store) -> None:
         assert kept.get("a", KEY) is None, at
     file_of(kept).write_bytes(good + b"\0")
     assert kept.get("a", KEY) is None
+    os.truncate(file_of(kept), 1 << 40)  # more than memory has
+    assert kept.get("a", KEY) is None
     kept.put("a", KEY, b"other contents")
     assert kept.get("a", KEY) == b"other contents"
 
@@ -173,6 +175,8 @@ def test_the_fingerprint_is_that_of_the_files(tmp_path: Path, monkeypatch: pytes
     assert now() == first
     os.utime(tmp_path / "inner" / "a.py", (1, 1))
     assert now() != first
+    monkeypatch.setattr(module, "_package", str(tmp_path / "a.zip"))
+    assert now() != now()
     monkeypatch.undo()
     module._print.clear()
 

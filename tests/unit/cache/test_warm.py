@@ -127,7 +127,7 @@ def test_the_program_is_read_when_that_is_needed(own_store: Path) -> None:
     module = warm(text, out=said.append)
     f = module.f
     assert "".join(said) == "loading\nloading\n"
-    assert module.third() == 4.0  # it needs memory of the program
+    assert module.third() == 4.0
     assert is_read(module) and "".join(said) == "loading\nloading\n"
     assert [module.push(5.0), module.push(6.0), module.table.tolist()] == [3, 4, [1.0, 2.0, 5.0, 6.0]]
     assert f(2.0) == first.f(2.0) and f == module.f and f.grad == module.f.grad and f != first.f
@@ -177,6 +177,48 @@ def test_provisional_code_is_replaced_for_later_processes(own_store: Path, monke
     assert not kept.unit.provisional
 
 
+DATA = r"""
+table = [1.0, 2.0, 4.0]
+alias = table
+grid = [1 2; 3 4]
+counts = Dict("a" => 1, "b" => 2)
+const weights = (0.5, [0.25])
+at(k) = table[k] + weights[2][1]
+set(k, x) = (table[k] = x; alias[k])
+more(x) = (push!(table, x); length(alias))
+total() = sum(grid) + counts["b"]
+loss(k) = sum((table .- k) .^ 2)
+"""
+
+
+def test_top_level_values_are_kept_with_their_memory(own_store: Path) -> None:
+    def use(m: dsl.Module) -> list[object]:
+        return [
+            m.at(2), m.total(), dsl.gradient(m.loss, 1.0), m.set(1, 7.0), m.table.tolist(), m.alias.tolist(),
+            m.more(9.0), m.more(10.0), m.at(5), m.grid.tolist(), m.counts, m.weights[0],
+        ]  # fmt: skip
+
+    first = dsl.loads(DATA, cache=False)
+    expected = repr(use(first))
+    assert expected.startswith("[2.25, 12, (-8.0,), 7.0, [7.0, 2.0, 4.0], [7.0, 2.0, 4.0], 4, 5, 10.25, ")
+    assert repr(use(dsl.loads(DATA))) == expected
+    module = warm(DATA)
+    assert repr(use(module)) == expected
+    assert not is_read(module)
+    assert module.eval("(table, alias[1])")[0].tolist() == [7.0, 2.0, 4.0, 9.0, 10.0]  # read late, it goes on
+    assert is_read(module) and module.eval("set(2, 8.0)") == 8.0
+    assert (module.at(2), module.alias.tolist()) == (8.25, [7.0, 8.0, 4.0, 9.0, 10.0])
+    assert repr(use(warm(DATA))) == expected  # others begin anew
+
+
+def test_memory_that_has_no_name_elsewhere_is_not_kept(own_store: Path) -> None:
+    text = "a = [1.0, 2.0]\nf = x -> (a[1] = x; a[1])\nr = Ref(a)\ng() = a[1]\nh(x) = 2x"
+    dsl.loads(text).h(1.0)
+    module = warm(text)
+    assert module.h(1.0) == 2.0 and not is_read(module)
+    assert (module.f(5.0), module.g(), module.a.tolist()) == (5.0, 5.0, [5.0, 2.0])
+
+
 # ---------------------------------------------------------------- what is stale
 
 
@@ -205,7 +247,7 @@ def test_an_included_file_changes(own_store: Path, tmp_path: Path) -> None:
         dsl.load(main)
 
 
-def test_options_are_told_apart(own_store: Path) -> None:
+def test_options_are_told_apart(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "f(x) = sqrt(x)"
     assert math.isnan(dsl.loads(text, checks=False).f(-1.0))
     with pytest.raises(ValueError, match="sqrt"):
@@ -213,6 +255,8 @@ def test_options_are_told_apart(own_store: Path) -> None:
     assert math.isnan(warm(text, checks=False).f(-1.0))
     module = dsl.loads(text, cache=False)
     assert is_read(module)
+    monkeypatch.setenv("DFL_PLAN", "save")
+    assert is_read(dsl.loads(text))
     module = dsl.loads(text, interpreter=True)
     assert module.f(4.0) == 2.0
 
