@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from dsl.ir.core import Function, Program
 from dsl.ir.verifier import verify as check
 from dsl.passes.blank import blank
+from dsl.passes.carry import carry
 from dsl.passes.common import quiet_functions
 from dsl.passes.counted import counted
 from dsl.passes.cse import cse
@@ -77,6 +78,7 @@ def optimise(
         run.each("cse", cse)
         run.each("dce", partial(dce, quiet=quiet))
         run.everything()
+        run.each("carry", carry)
         run.each("late checks", late_checks)
         run.each("lanes", lanes)
         run.done("release", release(program, roots))
