@@ -44,8 +44,8 @@ def polynomial(v: Value) -> Polynomial:
 
 
 def line(index: Value, loop: Op) -> tuple[int, Polynomial] | None:
-    """What an index goes on by for each 1 of the counter of a loop, where that is a constant, and what it is at 0. (What
-    is the same in all iterations may be the counter of a loop around.)"""
+    """By how much an index grows with the counter of a loop, where that is a constant, and what it is where the counter
+    is 0. (The counter of a loop around is the same in all iterations.)"""
     form = _Reader([loop]).read(index)
     slope = None if form is None else form.get(loop.regions[0].params[0], {})
     if form is None or slope is None or set(slope) - {()}:

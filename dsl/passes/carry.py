@@ -129,7 +129,7 @@ class _Carrier:
             return False
         if m in self.private or x in self.private or (x in defined and _is_made(x)):
             return True
-        return _is_made(m) + _is_made(x) + (m in self.params) + (x in self.params) == 2 and _is_made(m) + _is_made(x) > 0
+        return (_is_made(m) and (_is_made(x) or x in self.params)) or (m in self.params and _is_made(x))
 
 
 def _is_made(m: Value) -> bool:
@@ -156,8 +156,8 @@ def _is_understood(op: Op) -> bool:
 
 def _chains(loop: Op, defined: set[Value]) -> list[_Chain]:
     """The accumulations that each iteration does, by chains that are worth it."""
-    step = known(loop.args[2])
-    if not isinstance(step, int) or not 0 < abs(step) <= MOST_STRIDE:
+    step = _step(loop)
+    if not 0 < abs(step) <= MOST_STRIDE:
         return []
     families: list[list[_Place]] = []
     for op in loop.regions[0].ops:
@@ -232,8 +232,7 @@ def _carried(loop: Op, chains: Sequence[_Chain]) -> list[Op]:
     b = Builder(around, loop.span)
     left = [(chain, _carry_chain(loop, chain, b)) for chain in chains]
     around.ops.append(loop)
-    low, high, step = loop.args[:3]
-    ran = b.prim("le" if known(step) > 0 else "ge", low, high)
+    ran = b.prim("le" if _step(loop) > 0 else "ge", *loop.args[:2])
 
     def add(arm: Builder) -> None:
         last = _last(loop, arm)
@@ -279,7 +278,7 @@ def _iteration(chain: _Chain, carried: list[list[Value]], b: Builder) -> list[Va
     """What an iteration adds to memory, and what it hands on."""
     if not chain.stride:
         return _sums(chain.lags[0], carried[0], b)
-    now, *later = ([_sums(chain.lags.get(k, []), c, b) for k, c in enumerate([*carried, []])])
+    now, *later = [_sums(chain.lags.get(k, []), c, b) for k, c in enumerate([*carried, []])]
     some = chain.lags[0][0]
     b.op("acc", (chain.memory, some.args[1], *now), first=some.attrs.get("first", 0))
     return [v for sums in later for v in sums]
@@ -294,10 +293,16 @@ def _sums(ops: Sequence[Op], pending: Sequence[Value], b: Builder) -> list[Value
     return total
 
 
+def _step(loop: Op) -> int:
+    """By how much a loop counts on, 0 where that is no constant."""
+    step = known(loop.args[2])
+    return step if isinstance(step, int) else 0
+
+
 def _last(loop: Op, b: Builder) -> Value:
     """The counter of the last iteration, if there is one."""
     low, high, step = loop.args[:3]
-    if known(step) in (1, -1):
+    if abs(_step(loop)) == 1:
         return high
     trips = b.prim("ifld", b.prim("sub", high, low), step)
     return b.prim("add", low, b.prim("mul", trips, step))

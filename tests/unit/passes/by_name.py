@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dsl.ir.core import Function, Program
+from dsl.passes.carry import carry
 from dsl.passes.common import quiet_functions
 from dsl.passes.cse import cse
 from dsl.passes.dce import dce
@@ -47,8 +48,9 @@ PASSES: dict[str, Callable[[Program], object]] = {
     "release": lambda p: release(p, ["main"]),
 }
 
-# Those that change what a call means (its parameters), and whole pipelines.
+# Those that change what a call means (its parameters), or the order of accumulations, and whole pipelines.
 OTHERS: dict[str, Callable[[Program], object]] = {
+    "carry": each(carry),
     "globals": lambda p: bind_globals(p, "main"),
     "inline rules": lambda p: inline(p, ["main"], rules=True),
     "before-ad": lambda p: optimise(p, ["main"], "before-ad", verify=True),
