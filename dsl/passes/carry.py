@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from dsl.analysis.places import Polynomial, difference, line
 from dsl.ir.core import Function, Op, Region, Value, clone_op
-from dsl.ops import Builder, known
+from dsl.ops import Builder, known, made_by
 from dsl.passes.common import info
 from dsl.types import BOOL, I64
 
@@ -74,6 +74,12 @@ class _Chain:
     @property
     def ops(self) -> list[Op]:
         return [op for ops in self.lags.values() for op in ops]
+
+    @property
+    def negated(self) -> bool:
+        """Whether it takes away from a place that does not move: what it takes is carried then, for LLVM gives vectors
+        to sums only."""
+        return not self.stride and all(made_by(v, "neg") for op in self.ops for v in op.args[2:])
 
     @property
     def pending(self) -> range:
@@ -230,17 +236,18 @@ def _carried(loop: Op, chains: Sequence[_Chain]) -> list[Op]:
     """The loop that carries what these chains add, and what is done before it and behind it."""
     around = Region()
     b = Builder(around, loop.span)
-    left = [(chain, _carry_chain(loop, chain, b)) for chain in chains]
+    left = [(chain, chain.negated, _carry_chain(loop, chain, b)) for chain in chains]
     around.ops.append(loop)
     ran = b.prim("le" if _step(loop) > 0 else "ge", *loop.args[:2])
 
     def add(arm: Builder) -> None:
         last = _last(loop, arm)
-        for chain, sums in left:
+        for chain, negated, sums in left:
             (op, *_) = chain.lags[0]
             place = _index_at(op.args[1], loop, last, arm)
             for k, values in zip(chain.pending, sums, strict=True):
                 at = arm.prim("add", place, arm.i64(k * chain.stride)) if k else place
+                values = [arm.prim("neg", v) for v in values] if negated else values
                 arm.op("acc", (chain.memory, at, *values), first=op.attrs.get("first", 0))
         arm.yield_()
 
@@ -276,19 +283,21 @@ def _carry_chain(loop: Op, chain: _Chain, before: Builder) -> list[list[Value]]:
 
 def _iteration(chain: _Chain, carried: list[list[Value]], b: Builder) -> list[Value]:
     """What an iteration adds to memory, and what it hands on."""
+    added = {k: [op.args[2:] for op in ops] for k, ops in chain.lags.items()}
+    if chain.negated:
+        added = {0: [[v.owner.args[0] for v in row if isinstance(v.owner, Op)] for row in added[0]]}
     if not chain.stride:
-        return _sums(chain.lags[0], carried[0], b)
-    now, *later = [_sums(chain.lags.get(k, []), c, b) for k, c in enumerate([*carried, []])]
+        return _sum([*added[0], carried[0]], b)
+    now, *later = [_sum([*added.get(k, []), *more], b) for k, more in enumerate([*([c] for c in carried), []])]
     some = chain.lags[0][0]
     b.op("acc", (chain.memory, some.args[1], *now), first=some.attrs.get("first", 0))
     return [v for sums in later for v in sums]
 
 
-def _sums(ops: Sequence[Op], pending: Sequence[Value], b: Builder) -> list[Value]:
-    """Of each field, what is pending and what these accumulations add."""
-    rows = [op.args[2:] for op in ops] + ([list(pending)] if pending else [])
-    total = rows[0]
-    for row in rows[1:]:
+def _sum(rows: Sequence[list[Value]], b: Builder) -> list[Value]:
+    """The sum of each column."""
+    total, *more = rows
+    for row in more:
         total = [b.prim("add", s, v) for s, v in zip(total, row, strict=True)]
     return total
 

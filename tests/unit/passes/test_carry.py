@@ -76,7 +76,8 @@ def program(seed: int) -> str:
     lines = []
     memories = rng.choice([["%m0"], ["%m0", "%m1"], ["%m0", "%m1", "%m2"]])
     others = rng.choice([memories, ["%m1", "%m2"], ["%m2"]])
-    value = "%x"
+    lines.append("%y: f64 = neg %x")
+    value = rng.choice(["%x", "%x", "%y"])
     for k in range(rng.randint(2, 7)):
         offset = rng.randint(-4, 4)
         lines += [f"%o{k}: i64 = const {abs(offset)}",
