@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from dsl.analysis.places import Polynomial, difference, line
 from dsl.ir.core import Function, Op, Region, Value, clone_op
 from dsl.ops import Builder, known, made_by
-from dsl.passes.common import info
-from dsl.types import BOOL, I64
+from dsl.passes.common import for_counter, info
+from dsl.types import BOOL
 
 MOST_LAG = 4  # iterations for which something is carried
 MOST_STRIDE = 1 << 10
@@ -244,7 +244,7 @@ def _carried(loop: Op, chains: Sequence[_Chain]) -> list[Op]:
         last = _last(loop, arm)
         for chain, negated, sums in left:
             (op, *_) = chain.lags[0]
-            place = _index_at(op.args[1], loop, last, arm)
+            place = for_counter(op.args[1], loop, last, arm)
             for k, values in zip(chain.pending, sums, strict=True):
                 at = arm.prim("add", place, arm.i64(k * chain.stride)) if k else place
                 values = [arm.prim("neg", v) for v in values] if negated else values
@@ -315,18 +315,3 @@ def _last(loop: Op, b: Builder) -> Value:
         return high
     trips = b.prim("ifld", b.prim("sub", high, low), step)
     return b.prim("add", low, b.prim("mul", trips, step))
-
-
-def _index_at(index: Value, loop: Op, counter: Value, b: Builder) -> Value:
-    """An index of the loop, made again for a counter: sums and products of integers."""
-    (body,) = loop.regions
-    made: dict[Value, Value] = {body.params[0]: counter}
-    definitions = {r: op for op in body.ops for r in op.results}
-
-    def at(v: Value) -> Value:
-        if v in definitions and v not in made:
-            op = definitions[v]
-            made[v] = b.op(op.name, [at(a) for a in op.args], (I64,), **op.attrs).result
-        return made.get(v, v)
-
-    return at(index)

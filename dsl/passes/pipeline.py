@@ -21,6 +21,7 @@ from dsl.passes.cse import cse
 from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
+from dsl.passes.fresh import fresh
 from dsl.passes.inline import inline
 from dsl.passes.lanes import lanes
 from dsl.passes.late import late_checks
@@ -79,6 +80,7 @@ def optimise(
         run.each("dce", partial(dce, quiet=quiet))
         run.everything()
         run.each("carry", carry)
+        run.each("fresh", fresh)
         run.each("late checks", late_checks)
         run.each("lanes", lanes)
         run.done("release", release(program, roots))

@@ -12,6 +12,7 @@ from dsl.passes.cse import cse
 from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
+from dsl.passes.fresh import fresh
 from dsl.passes.globals import bind_globals
 from dsl.passes.inline import inline
 from dsl.passes.licm import licm
@@ -41,6 +42,7 @@ PASSES: dict[str, Callable[[Program], object]] = {
     "flatten": each(flatten),
     "simplify": each(simplify),
     "cse": each(cse),
+    "fresh": each(fresh),
     "licm": each(partial(licm, exact=False)),
     "exact licm": each(partial(licm, exact=True)),
     "dce": dead_code,
