@@ -99,9 +99,10 @@ class Saver:
     def after_loop(self, op: Op, b: Builder) -> None:
         if ("end", op) in self.plan.keys:
             self.define(("end", op), b.op("len", (self.tapes[self.plan.loop[op]],), (I64,)).result)
-
-        for key in self.plan.keys:
-            if key[0] == "copy" and (reading := self.plan.decisions.reading(key[1])) and reading.nest[0].op is op:
+        around = self.plan.loop[op].parent
+        for key in around.fields if around is not None else ():
+            reading = self.plan.decisions.reading(key[1]) if key[0] == "copy" else None
+            if reading is not None and reading.nest[0].op is op:
                 self.define(key, self._copy(reading, b))
 
     def _copy(self, reading: Reading, b: Builder) -> Value:

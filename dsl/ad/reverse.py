@@ -22,9 +22,10 @@ from dsl.ad.plan import Construct, Key, Plan
 from dsl.ad.readings import Reading
 from dsl.ad.rules import active_operands, contribution, is_selection, needed
 from dsl.ad.scopes import LoopScope, Scope
+from dsl.ad.shadows import clear_memory
 from dsl.ir.core import Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder
-from dsl.types import BOOL, I64, LeafType, Mem, is_ref, tangent
+from dsl.types import BOOL, I64, LeafType, is_ref, tangent
 
 
 class ReverseCalls(Protocol):
@@ -599,16 +600,3 @@ class Backward:
     def _op_call(self, op: Op) -> None:
         self.order.calls(op, self.here)
         self.calls.reverse_call(self, op)
-
-
-def clear_memory(shadow: Value, b: Builder) -> None:
-    """Zero the numbers of every record of a memory."""
-    assert isinstance(shadow.type, Mem)
-    region = Region([I64])
-    inner = Builder(region, b.span)
-    for k, t in enumerate(shadow.type.fields):
-        if t != BOOL and not is_ref(t):
-            inner.op("store", (shadow, region.params[0], inner.zero(t)), first=k)
-    inner.next_()
-    last = b.prim("sub", b.op("len", (shadow,), (I64,)).result, b.i64(1))
-    b.op("for", (b.i64(0), last, b.i64(1)), (), [region])
