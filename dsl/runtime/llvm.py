@@ -24,6 +24,8 @@ def _set_up() -> None:
     llvm.initialize_native_asmprinter()
     # loops that add up numbers are vectorised, too: the terms side by side, the additions in their order
     llvm.set_option("", "-force-ordered-reductions")
+    # whether memories overlap is asked for each run of a loop: for all runs together, the rows of one array do
+    llvm.set_option("", "-hoist-runtime-checks=false")
 
 
 @cache
