@@ -9,6 +9,8 @@ The public names are loaded when they are first used, so that importing the pack
 """
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -55,15 +57,19 @@ _HOMES: dict[str, str] = {
 }
 
 
-def imported(module: str) -> Any:
-    """A module, imported while the garbage collector waits: nearly all that modules make stays, and it would go through
-    that again and again."""
+@contextmanager
+def importing() -> Iterator[None]:
+    """The garbage collector waits: nearly all that modules make stays, and it would go through that again and again.
+    It counts as old when it is there; so does what else is young then."""
     collects = gc.isenabled()
     gc.disable()
     try:
-        return import_module(module)
+        yield
     finally:
         if collects:
+            if hasattr(gc, "freeze") and gc.get_freeze_count() == 0:  # else somebody wants what is frozen to stay so
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
@@ -71,7 +77,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'dsl' has no attribute {name!r}")
-    value = getattr(imported(home), name)
+    with importing():
+        value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

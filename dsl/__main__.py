@@ -1,8 +1,6 @@
 """`python -m dsl` is the command `dfl`."""
 
-import sys
-
-from dsl.cli.main import main
+from dsl.cli.main import process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process()

@@ -47,7 +47,8 @@ class Module:
         self._forget()
 
     def _forget(self) -> None:
-        """Look functions up again: they are kept as plain attributes, which are found fastest."""
+        """Look functions up again. What is found is kept, also as a plain attribute, which Python finds fastest."""
+        self._found: dict[str, Function] = {}
         for name in [name for name in vars(self) if not name.startswith("_")]:
             delattr(self, name)
 
@@ -62,13 +63,18 @@ class Module:
         return dict(self._workspace.timings)
 
     def __getitem__(self, name: str) -> Any:
-        return self._workspace.lookup(name)
+        found = self._found.get(name)
+        if found is None:
+            found = self._workspace.lookup(name)
+            if isinstance(found, Function):
+                self._found[name] = found
+        return found
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         try:
-            found = self._workspace.lookup(name)
+            found = self[name]
         except NameError as missing:
             raise AttributeError(str(missing)) from None
         if isinstance(found, Function):

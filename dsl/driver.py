@@ -105,7 +105,7 @@ class Compiled(Specialised):
                         self.program, self.entry.name, self.options.opt_level, cache=self.options.cache
                     )
                     unit.linked = self.linked if self.keep is not None else None
-                with compiling(), self.timings.stage("llvm"):
+                with self.timings.stage("llvm"):
                     unit.link()
                 self.native = unit
         return self.native

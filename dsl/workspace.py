@@ -20,7 +20,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
-from dsl import programs
+from dsl import importing, programs
 from dsl.copies import Copied, reduced_function
 from dsl.diagnostics import Source, error
 from dsl.options import Mode, Options, Timings
@@ -167,6 +167,8 @@ class Function(NativeCallable):
         if "out" in keywords and hasattr(keywords["out"], "dtype"):
             out = keywords.pop("out")
             return filled(out, self(*args, **keywords))
+        if self.entries:  # in this thread, too, they may ask where the stack ends
+            note_stack()
         work, start = self.workspace, perf_counter()
         run = work.timings.get("run", 0.0)
         types = work.types_of((*args, *keywords.values()), (*_argument_names(len(args)), *keywords))
@@ -322,7 +324,8 @@ class Workspace(Copied):
     def _load(self, known: programs.Program | None, quiet: bool = True) -> None:
         """Read the program and run its top level; where that has been done before, `quiet`, and with the files that it
         included then."""
-        from dsl.driver import Driver
+        with importing():
+            from dsl.driver import Driver
 
         included: dict[str, Source] = {} if known is None else dict(known.included)
         printed: list[str] = []
@@ -591,7 +594,7 @@ class Workspace(Copied):
 
     def _name_of(self, key: tuple[Any, ...]) -> str | None:
         """What a specialisation is kept under; None where it cannot be."""
-        if not self.options.cache or self.options.interpreter or self.extended:
+        if store() is None or not self.options.cache or self.options.interpreter or self.extended:
             return None
         callee, types, keywords, mode, generation = key
         try:

@@ -10,6 +10,7 @@ SAVED_VALUE = 4  # a store, a load
 SAVED_BYTE = 2
 LOAD = 2  # from memory that is read in some order
 OPERATION = 1
+MADE = 100  # an array
 UNKNOWN_TRIPS = 32
 MOST_RUNS = 32**6  # weights stay small numbers
 
@@ -19,7 +20,7 @@ _CHEAP = """
     iand ior ixor inot shl shr ushr
     tof64 tof32 toi64 booltof64 booltoi64 floor ceil trunc round
 """
-_DIVISIONS = "div idiv irem ifld imod"
+_DIVISIONS = "div idiv irem ifld imod sqrt"
 
 # Operations that may be done again, and what that takes; any other takes longer than reading a saved value does.
 AGAIN: dict[str, int] = {

@@ -2,7 +2,8 @@
 
     in scope    both sweeps are one function: the body's own values are at hand
     recompute   made again by cheap operations from values that are at hand
-    reload      read again from memory that still holds the same (`settled`), loaded from there or stored there
+    reload      read again from memory that still holds the same (`settled`), loaded from there or stored there, or from
+                a copy of all that a nest reads there (`readings`), which is kept then
     save        kept in the record of the construct that defines it
 
 Which of the last three is chosen for all values together, so that what is kept and what is done again cost least by
@@ -19,10 +20,13 @@ from __future__ import annotations
 
 import os
 from enum import Enum
+from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING
 
-from dsl.ad.costs import AGAIN, LOAD, MOST_RUNS, OPERATION, SAVED_BYTE, SAVED_VALUE, UNKNOWN_TRIPS
+from dsl.ad.costs import AGAIN, LOAD, MADE, MOST_RUNS, OPERATION, SAVED_BYTE, SAVED_VALUE, UNKNOWN_TRIPS
 from dsl.ad.mincut import INFINITE, Network
+from dsl.ad.readings import Reading, find_reading
 from dsl.ir.core import Op, Value
 from dsl.ops import PRIMITIVES, known
 
@@ -53,6 +57,7 @@ class Decisions:
         self.how: dict[Key, How] = {}
         self._needed: dict[Key, None] = {}
         self._sources: dict[Key, list[Key] | None] = {}
+        self._readings: dict[Op, Reading | None] = {}
         self._runs: dict[Construct, int] = {}
         self._all = save_all()
 
@@ -71,6 +76,8 @@ class Decisions:
 
     def _find_sources(self, key: Key) -> list[Key] | None:
         kind, what = key
+        if kind == "copy":
+            return None
         if kind == "trips":
             return None if self._all else [("primal", v) for v in what.args[:3]]
         assert isinstance(what, Value)
@@ -92,8 +99,10 @@ class Decisions:
         if self._all:
             return None
         if op.name == "load":
-            settled = self.plan.settled.contents(op, op.args[0])
-            return [(kind, op.args[0]), ("primal", op.args[1])] if settled else None
+            if self.plan.settled.contents(op, op.args[0]):
+                return [(kind, op.args[0]), ("primal", op.args[1])]
+            reading = self.reading(op)
+            return None if reading is None else [("copy", reading.load), *(("trips", c.op) for c in reading.loops[1:])]
         if kind == "shadow" or (op.name == "len" and not self.plan.settled.length(op, op.args[0])):
             return None
         if op.name in AGAIN:
@@ -110,6 +119,25 @@ class Decisions:
         store = self.plan.settled.stored(v)
         c = self.plan.owner[op]
         return store if store is not None and c.before[op] == c.before[store] else None
+
+    def reading(self, load: Op) -> Reading | None:
+        """The nest whose readings of memory that changes behind it are copied, if they may be."""
+        if load not in self._readings:
+            settled = self.plan.settled.contents(load, load.args[0])
+            self._readings[load] = None if settled else find_reading(self.plan, self._alike.get(load, load))
+        return self._readings[load]
+
+    @cached_property
+    def _alike(self) -> dict[Op, Op]:
+        """To a load the first one in the same region that reads the same, if the memory is left alone meanwhile."""
+        found: dict[Op, Op] = {}
+        body = self.plan.fn.body
+        for region in (body, *(r for op in body.walk() for r in op.regions)):
+            first: dict[tuple[object, ...], Op] = {}
+            for op in region.ops:
+                if op.name == "load":
+                    found[op] = first.setdefault((*op.args, op.attrs.get("first", 0), len(op.results)), op)
+        return found
 
     def is_free(self, key: Key) -> bool:
         """Constants: made where they are used."""
@@ -132,7 +160,11 @@ class Decisions:
         """The cost of keeping a value."""
         if key[0] == "shadow" and key[1] in self.plan.local:
             return INFINITE  # nobody makes it in the forward sweep
-        return (SAVED_VALUE + SAVED_BYTE * self.plan.key_bytes(key)) * self._runs_of(self.plan.key_owner(key))
+        each = SAVED_VALUE + SAVED_BYTE * self.plan.key_bytes(key)
+        if key[0] == "copy" and (reading := self.reading(key[1])) is not None:
+            each = SAVED_VALUE + SAVED_BYTE * self.plan.copied_bytes(reading)
+            each = each * prod(_trips(c.op) for c in reading.loops) + (MADE if reading.loops else 0)
+        return each * self._runs_of(self.plan.key_owner(key))
 
     def _runs_of(self, c: Construct) -> int:
         """How often a construct runs, as far as that is known."""
@@ -202,14 +234,15 @@ class Decisions:
 
 
 def _trips(loop: Op | None) -> int:
-    """How often a loop goes round."""
-    if loop is None:
-        return 1
+    """How often a loop goes round, as far as that is known."""
+    trips = 1 if loop is None else known_trips(loop)
+    return UNKNOWN_TRIPS if trips is None else max(1, trips)
+
+
+def known_trips(loop: Op) -> int | None:
+    """How often a loop goes round, where that is a constant."""
     if loop.name == "for":
         low, high, step = map(known, loop.args[:3])
         if low is not None and high is not None and step:
-            return max(1, (int(high) - int(low)) // int(step) + 1)
-    return UNKNOWN_TRIPS
-
-
-
+            return max(0, (int(high) - int(low)) // int(step) + 1)
+    return None

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
+from dsl.ad.decide import known_trips
 from dsl.ad.kernels import BILINEAR, numbers_of
 from dsl.ir.core import Op, Value
 from dsl.ops import known
@@ -58,6 +59,8 @@ def _makers(plan: Plan, key: Key) -> Iterator[Op]:
     kind, what = key
     if kind == "contents":
         yield what[0]
+    elif kind == "copy":
+        yield what
     elif kind == "capture" and isinstance(what[1], int):
         op, i = what
         rule = plan.rule_of(op)
@@ -106,6 +109,10 @@ def _count(plan: Plan, key: Key, maker: Op) -> int | None:
         op, k = what
         numbers = numbers_of(op)
         sizes = [known(numbers[name]) for name in BILINEAR[op.attrs["kernel"]].factors[k].counts]
+    elif kind == "copy":
+        reading = plan.decisions.reading(what)
+        assert reading is not None
+        sizes = [known_trips(c.op) for c in reading.loops if c.op is not None]
     elif maker.name == "new" and not plan.activity.flow.cell(maker.result).resized:
         sizes = [known(maker.args[0])]
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dsl.ad.plan import Construct, Key, Plan
-from dsl.ir.core import Op, Value
+from dsl.ad.readings import Reading
+from dsl.ir.core import Op, Region, Value
 from dsl.ops import Builder, known
 from dsl.types import F64, I64
 
@@ -25,6 +26,16 @@ def place_in_nest(numbers: Sequence[Value], trips: Sequence[Value], b: Builder) 
     for number, n in zip(numbers[1:], trips[1:], strict=True):
         place = b.prim("add", b.prim("mul", place, n), number)
     return place
+
+
+def _product(counts: Sequence[Value], b: Builder) -> Value:
+    """A product of numbers that are not negative, or more than there is memory for."""
+    size, *more = counts
+    for n in more:
+        exact = b.prim("mul", size, n)
+        about = b.prim("mul", b.prim("tof64", size), b.prim("tof64", n))
+        size = b.prim("select", b.prim("lt", about, b.const(float(TOO_MANY), F64)), exact, b.i64(TOO_MANY))
+    return size
 
 
 class Saver:
@@ -88,6 +99,56 @@ class Saver:
     def after_loop(self, op: Op, b: Builder) -> None:
         if ("end", op) in self.plan.keys:
             self.define(("end", op), b.op("len", (self.tapes[self.plan.loop[op]],), (I64,)).result)
+        around = self.plan.loop[op].parent
+        for key in around.fields if around is not None else ():
+            reading = self.plan.decisions.reading(key[1]) if key[0] == "copy" else None
+            if reading is not None and reading.nest[0].op is op:
+                self.define(key, self._copy(reading, b))
+
+    def _copy(self, reading: Reading, b: Builder) -> Value:
+        """What a nest has read by a load, by the numbers of the iterations that its place depends on; nothing, if the
+        nest never came to the load."""
+        trips = {c: trip_count(self._bounds(c, b), b) for c in reading.nest}
+        ran = b.bool(True)
+        for n in trips.values():
+            ran = b.prim("and", ran, b.prim("gt", n, b.i64(0)))
+        if not reading.loops:
+            (type,) = reading.fields
+            then = lambda b: b.yield_(*self._read(reading, [], b))  # noqa: E731
+            return b.if_(ran, (type,), then, lambda b: b.yield_(b.zero(type)))[0]
+        first, *others = [trips[c] for c in reading.loops]
+        counts = [b.prim("select", ran, first, b.i64(0)), *others]
+        copy = b.op("new", (_product(counts, b),), (reading.type,)).result
+
+        def fill(numbers: list[Value], b: Builder) -> None:
+            if len(numbers) == len(counts):
+                b.op("store", (copy, place_in_nest(numbers, counts, b), *self._read(reading, numbers, b)), first=0)
+                return
+            region = Region([I64])
+            inner = Builder(region, b.span)
+            fill([*numbers, region.params[0]], inner)
+            inner.next_()
+            b.op("for", (b.i64(0), b.prim("sub", counts[len(numbers)], b.i64(1)), b.i64(1)), (), [region])
+
+        fill([], b)
+        return copy
+
+    def _read(self, reading: Reading, numbers: Sequence[Value], b: Builder) -> list[Value]:
+        """What a load gives in the iterations of these numbers."""
+        made: dict[Value, Value] = {}
+        for c, number in zip(reading.loops, numbers, strict=False):
+            low, _, step = self._bounds(c, b)
+            made[c.region.params[0]] = b.prim("add", low, b.prim("mul", number, step))
+
+        def at(v: Value) -> Value:
+            op = v.owner
+            if v not in made and self.plan.encloses(reading.nest[0], self.plan.owner[v]):
+                assert isinstance(op, Op)
+                made[v] = b.op(op.name, [at(a) for a in op.args], (v.type,), **op.attrs).result
+            return made.get(v) or self.copies[v]
+
+        m, index = reading.load.args
+        return b.op("load", (self.copies[m], at(index)), reading.fields, **reading.load.attrs).results
 
     def loop_extras(self, op: Op) -> list[Key]:
         return [key for key in (("code", op), ("count", op)) if key in self.plan.keys]
@@ -107,13 +168,8 @@ class Saver:
         return [b.i64(int(n)) if (n := known(v)) is not None else self.copies[v] for v in c.op.args[:3]]
 
     def _size(self, c: Construct, b: Builder) -> Value:
-        """How often a loop's body runs in all: a product, or more than there is memory for."""
-        size, *more = (trip_count(self._bounds(loop, b), b) for loop in self.plan.nests[c])
-        for trips in more:
-            exact = b.prim("mul", size, trips)
-            about = b.prim("mul", b.prim("tof64", size), b.prim("tof64", trips))
-            size = b.prim("select", b.prim("lt", about, b.const(float(TOO_MANY), F64)), exact, b.i64(TOO_MANY))
-        return size
+        """How often a loop's body runs in all."""
+        return _product([trip_count(self._bounds(loop, b), b) for loop in self.plan.nests[c]], b)
 
     def _place(self, c: Construct, b: Builder) -> Value:
         """The number of this iteration among all of a nest."""

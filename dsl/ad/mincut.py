@@ -58,7 +58,7 @@ class Network:
     def _fill(self, levels: list[int], source: int, sink: int) -> None:
         """Send flow along paths of falling levels until each has an edge without room."""
         to, room = self._to, self._room
-        left = [iter(edges) for edges in self._edges]  # what has not been found to lead nowhere
+        tried = [0] * len(self._edges)  # how many edges of each node lead nowhere
         path: list[int] = []  # edges from the source on
         at = source
         while True:
@@ -70,15 +70,15 @@ class Network:
                 full = next(i for i, e in enumerate(path) if not room[e])
                 at = to[path[full] ^ 1]
                 del path[full:]
-                left[at] = iter(self._edges[at])
-                continue
-            for e in left[at]:
-                if room[e] and levels[to[e]] == levels[at] - 1:
-                    path.append(e)
-                    at = to[e]
-                    break
-            else:
-                if not path:
-                    return
+            edges, k = self._edges[at], tried[at]
+            while k < len(edges) and not (room[edges[k]] and levels[to[edges[k]]] == levels[at] - 1):
+                k += 1
+            tried[at] = k
+            if k < len(edges):
+                path.append(edges[k])
+                at = to[edges[k]]
+            elif path:
                 levels[at] = -1
                 at = to[path.pop() ^ 1]
+            else:
+                return

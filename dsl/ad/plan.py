@@ -33,6 +33,7 @@ from dsl.ad.kernels import (
     needs_copy,
     numbers_of,
 )
+from dsl.ad.readings import Reading
 from dsl.ad.rules import active_operands, needed
 from dsl.ad.settled import Settled
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
@@ -49,6 +50,7 @@ from dsl.types import I64, LeafType, Mem, is_ref, tangent
 #   ("index", op)    place of a push or pop         ("record", call)  place of the callee's record
 #   ("capture", (call, i))  what a rule's forward function kept
 #   ("contents", (kernel, k))  a copy of what its memory operand k held
+#   ("copy", load)   a copy of what a nest reads by it (`readings`)
 Key: TypeAlias = tuple[str, Any]
 
 
@@ -376,6 +378,8 @@ class Plan:
             return what
         if kind == "tape":
             return self.root
+        if kind == "copy":
+            return self._reading(what).around
         return self.owner[what[0] if isinstance(what, tuple) else what]
 
     def key_type(self, key: Key) -> LeafType:
@@ -394,7 +398,18 @@ class Plan:
         if kind == "contents":
             op, k = what
             return contents_type(op.args[k])
+        if kind == "copy":
+            return self._reading(what).type
         return self.loop[what].record if kind == "tape" else I64
+
+    def _reading(self, load: Op) -> Reading:
+        reading = self.decisions.reading(load)
+        assert reading is not None
+        return reading
+
+    def copied_bytes(self, reading: Reading) -> int:
+        """Bytes of what is copied of an iteration."""
+        return record_bytes(reading.fields)
 
     def key_bytes(self, key: Key) -> int:
         return record_bytes([self.key_type(key)])
@@ -523,7 +538,7 @@ _LABELS = {
     "start": "tape length before the loop", "end": "tape length after the loop", "count": "iterations begun",
     "trips": "trip count", "code": "exit by which the loop ended", "itercode": "exit of the iteration",
     "index": "place of a push or pop", "record": "record of a call", "capture": "what a rule keeps",
-    "contents": "copy of the contents of an array",
+    "contents": "copy of the contents of an array", "copy": "copy of what a nest reads",
 }  # fmt: skip
 
 # How many first operands of an op are memory that it reads or writes itself.

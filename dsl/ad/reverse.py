@@ -19,11 +19,13 @@ from dsl.ad.keep import place_in_nest, trip_count
 from dsl.ad.kernels import active_factors, adjoint, adjoint_numbers, bilinear, dense_numbers, numbers_of
 from dsl.ad.order import Order
 from dsl.ad.plan import Construct, Key, Plan
+from dsl.ad.readings import Reading
 from dsl.ad.rules import active_operands, contribution, is_selection, needed
 from dsl.ad.scopes import LoopScope, Scope
+from dsl.ad.shadows import clear_memory
 from dsl.ir.core import Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder
-from dsl.types import BOOL, I64, LeafType, Mem, is_ref, tangent
+from dsl.types import BOOL, I64, LeafType, is_ref, tangent
 
 
 class ReverseCalls(Protocol):
@@ -119,6 +121,12 @@ class Backward:
         assert type is not None
         if op.name == "null":
             return self.b.zero(type)
+        reading = self.plan.decisions.reading(op) if op.name == "load" and kind == "primal" else None
+        if reading is not None:
+            copy = self.fetch(("copy", reading.load))
+            if not reading.loops:
+                return copy
+            return self.b.op("load", (copy, self._place_in_copy(reading)), (type,), first=op.results.index(what)).result
         if op.name == "load":
             args = (self.value((kind, op.args[0])), self.primal(op.args[1]))
             return self.b.op("load", args, (type,), first=op.attrs.get("first", 0) + op.results.index(what)).result
@@ -127,6 +135,12 @@ class Backward:
             field = store.attrs.get("first", 0) + store.args.index(what, 2) - 2
             return self.b.op("load", [self.primal(a) for a in store.args[:2]], (type,), first=field).result
         return self.b.op(op.name, [self.primal(a) for a in op.args], (type,), **op.attrs).result
+
+    def _place_in_copy(self, reading: Reading) -> Value:
+        """Where a copy of what a nest reads has what this iteration read."""
+        numbers = [self.counters[c.op] for c in reading.loops if c.op is not None]
+        trips = [self.value(("trips", c.op)) for c in reading.loops[1:]]
+        return place_in_nest(numbers, [*numbers[:1], *trips], self.b)
 
     def _induction(self, v: Value, step: Op) -> Value:
         """A carried integer by the number of the iteration."""
@@ -586,16 +600,3 @@ class Backward:
     def _op_call(self, op: Op) -> None:
         self.order.calls(op, self.here)
         self.calls.reverse_call(self, op)
-
-
-def clear_memory(shadow: Value, b: Builder) -> None:
-    """Zero the numbers of every record of a memory."""
-    assert isinstance(shadow.type, Mem)
-    region = Region([I64])
-    inner = Builder(region, b.span)
-    for k, t in enumerate(shadow.type.fields):
-        if t != BOOL and not is_ref(t):
-            inner.op("store", (shadow, region.params[0], inner.zero(t)), first=k)
-    inner.next_()
-    last = b.prim("sub", b.op("len", (shadow,), (I64,)).result, b.i64(1))
-    b.op("for", (b.i64(0), last, b.i64(1)), (), [region])

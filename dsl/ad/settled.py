@@ -62,6 +62,15 @@ class Settled:
         cell = self.flow.cell(m)
         return self._left_alone(cell) and not any(w.resizes and self._may_follow(w, op) for w in self._writes_to(cell))
 
+    def written_in(self, region: Region, m: Value) -> bool:
+        """Whether something in a region may write the memory m."""
+        around = self._places[1]
+        return any(region in around[w.op] for w in self._writes_to(self.flow.cell(m)))
+
+    def region_of(self, op: Op) -> Region:
+        """The region that an op stands in."""
+        return self._places[1][op][-1]
+
     def everything(self, op: Op, m: Value) -> bool:
         """The same of the contents of every memory that m leads to."""
         return all(

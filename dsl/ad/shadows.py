@@ -232,3 +232,16 @@ def _is_null(m: Value, b: Builder) -> Value:
 def each_record(m: Value, b: Builder, body: Callable[[Builder, Value], None]) -> None:
     """Do something for the place of each record of a memory."""
     each(b, b.op("len", (m,), (I64,)).result, body)
+
+
+def clear_memory(shadow: Value, b: Builder) -> None:
+    """Zero the numbers of every record of a memory."""
+    assert isinstance(shadow.type, Mem)
+    region = Region([I64])
+    inner = Builder(region, b.span)
+    for k, t in enumerate(shadow.type.fields):
+        if t != BOOL and not is_ref(t):
+            inner.op("store", (shadow, region.params[0], inner.zero(t)), first=k)
+    inner.next_()
+    last = b.prim("sub", b.op("len", (shadow,), (I64,)).result, b.i64(1))
+    b.op("for", (b.i64(0), last, b.i64(1)), (), [region])

@@ -43,6 +43,22 @@ def polynomial(v: Value) -> Polynomial:
     return affine.get(None, {})
 
 
+def line(index: Value, loop: Op) -> tuple[int, Polynomial] | None:
+    """By how much an index grows with the counter of a loop, where that is a constant, and what it is where the counter
+    is 0. (The counter of a loop around is the same in all iterations.)"""
+    form = _Reader([loop]).read(index)
+    slope = None if form is None else form.get(loop.regions[0].params[0], {})
+    if form is None or slope is None or set(slope) - {()}:
+        return None
+    return slope.get((), 0), form.get(None, {})
+
+
+def difference(a: Polynomial, b: Polynomial) -> int | None:
+    """What the first is more than the second, where that is a constant."""
+    rest = _plus(a, _scaled(b, -1))
+    return None if set(rest) - {()} else rest.get((), 0)
+
+
 def _reach(index: Value, loops: Sequence[Op]) -> tuple[Polynomial, Polynomial] | None:
     """How many places, and the least one; None: they may not be different."""
     reader = _Reader(loops)

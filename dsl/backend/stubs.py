@@ -32,6 +32,7 @@ from dsl.backend.shapes import (
     Tuple,
     leaves_of,
 )
+from dsl.backend.unit import STRAIGHT
 from dsl.types import BOOL, F32, F64, I64, LeafType, Mem
 
 CALL, STUB, REFUSE = "dfl.call", "dfl.stub", "dfl.refuse"
@@ -49,7 +50,7 @@ def _declarations() -> list[str]:
 
 def dispatcher() -> str:
     """The module of `dfl.call`, what the vectorcall slot points to."""
-    return "\n".join(_declarations()) + _DISPATCHER.format(
+    return STRAIGHT + "\n".join(_declarations()) + _DISPATCHER.format(
         call=CALL, entries=int(Offset.ENTRIES), size=int(Offset.SIZE), items=int(Offset.ITEMS),
         out=WORD * Known.OUT, general=WORD * Known.GENERAL, next=WORD * Entry.NEXT, other=OTHER, again=AGAIN,
     )  # fmt: skip
@@ -143,7 +144,7 @@ def refuser() -> str:
 
 def stub(shape: Shape) -> str:
     """The module of the stub for a shape."""
-    return "\n".join([*_declarations(), "", *_Stub(shape).lines(), ""])
+    return STRAIGHT + "\n".join([*_declarations(), "", *_Stub(shape).lines(), ""])
 
 
 class _Stub:

@@ -26,8 +26,8 @@ def _region(region: Region) -> bool:
     for op in region.ops:
         for inner in op.regions:
             changed |= _region(inner)
-        if op.name != "len":
-            for m in [m for m in _mentioned(op) if m in waiting]:
+        if waiting and op.name != "len":
+            for m in [m for m in mentioned(op) if m in waiting]:
                 made = waiting.pop(m)
                 if _fills(op, m, made):
                     made.attrs["blank"] = changed = True
@@ -36,7 +36,7 @@ def _region(region: Region) -> bool:
     return changed
 
 
-def _mentioned(op: Op) -> dict[Value, None]:
+def mentioned(op: Op) -> dict[Value, None]:
     """The operands of an op and of all inside it, in order."""
     inside = (a for region in op.regions for o in region.walk() for a in o.args)
     return dict.fromkeys([*op.args, *inside])
@@ -48,7 +48,7 @@ def _fills(nest: Op, m: Value, made: Op) -> bool:
     at = nest
     while at.name == "for" and m not in at.args:  # into the nest, as long as it is one loop in another
         loops.append(at)
-        uses = [op for op in at.regions[0].ops if m in _mentioned(op)]
+        uses = [op for op in at.regions[0].ops if m in mentioned(op)]
         if len(uses) != 1:
             return False
         (at,) = uses

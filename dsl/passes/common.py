@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.ir.opset import OPSET, OpInfo
-from dsl.ops import PRIMITIVES
+from dsl.ops import PRIMITIVES, Builder
 from dsl.ops.kernels import KERNELS
 
 _PRIMITIVE = OpInfo("primitive", "", "any scalar primitive", pure=True)
@@ -37,6 +37,21 @@ def substitute(op: Op, mapping: dict[Value, Value]) -> None:
         for k, value in enumerate(op.args):
             if value in mapping:
                 op.args[k] = mapping[value]
+
+
+def for_counter(v: Value, loop: Op, counter: Value, b: Builder) -> Value:
+    """What the body of a `for` makes of its counter by scalar operations alone, made again for another counter."""
+    (body,) = loop.regions
+    made: dict[Value, Value] = {body.params[0]: counter}
+    definitions = {r: op for op in body.ops for r in op.results}
+
+    def again(v: Value) -> Value:
+        if v in definitions and v not in made:
+            op = definitions[v]
+            made[v] = b.op(op.name, [again(a) for a in op.args], (v.type,), **op.attrs).result
+        return made.get(v, v)
+
+    return again(v)
 
 
 def local_memory(op: Op) -> bool:

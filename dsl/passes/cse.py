@@ -63,5 +63,7 @@ def _key(op: Op) -> object:
     args = op.args
     if op.name in _COMMUTATIVE and id(args[0]) > id(args[1]):
         args = [args[1], args[0], *args[2:]]
+    if op.name in PRIMITIVES:  # whose results have the types that their operands say
+        return op.name, *args
     attrs = tuple((k, repr(v)) for k, v in sorted(op.attrs.items())) if op.attrs else ()
     return op.name, tuple(args), tuple([r.type for r in op.results]), attrs

@@ -27,13 +27,14 @@ def _is_finite(op: Op) -> bool:
 class _Mover:
     def __init__(self, exact: bool) -> None:
         self.exact = exact
-        self.level: dict[Value, int] = {}  # how many loops are around the definition
+        self.level: dict[Value, int] = {}  # how many loops are around the definition, where there are some
         self.before: list[list[Op]] = []  # for each loop around, what moves before it
         self.changed = False
 
     def define(self, values: list[Value]) -> None:
-        for value in values:
-            self.level[value] = len(self.before)
+        if self.before:
+            for value in values:
+                self.level[value] = len(self.before)
 
     def region(self, region: Region, arm: int, certain: int) -> None:
         """`arm`: how many loops are around the innermost arm; `certain`: out of which loops, from the innermost to
@@ -44,8 +45,10 @@ class _Mover:
             if op.regions:
                 kept += self.control(op, arm, certain)
                 certain = here  # an exit in there may have been taken
-            else:
+            elif here:
                 self.place(op, kept, arm, certain)
+            else:
+                kept.append(op)
         region.ops = kept
 
     def control(self, op: Op, arm: int, certain: int) -> list[Op]:
@@ -68,7 +71,7 @@ class _Mover:
         here = len(self.before)
         level = here
         if is_pure(op) and op.name in PRIMITIVES:
-            level = max(arm, *(self.level[a] for a in op.args))
+            level = max(arm, *(self.level.get(a, 0) for a in op.args))
             if self.exact and not _is_finite(op):
                 level = max(level, certain)
         if level < here:

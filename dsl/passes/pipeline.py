@@ -13,12 +13,14 @@ from typing import Literal, TypeAlias
 
 from dsl.ir.core import Function, Program
 from dsl.passes.blank import blank
+from dsl.passes.carry import carry
 from dsl.passes.common import quiet_functions
 from dsl.passes.counted import counted
 from dsl.passes.cse import cse
 from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
+from dsl.passes.fresh import fresh
 from dsl.passes.inline import inline
 from dsl.passes.lanes import lanes
 from dsl.passes.late import late_checks
@@ -76,6 +78,8 @@ def optimise(
         run.each("cse", cse)
         run.each("dce", partial(dce, quiet=quiet))
         run.everything()
+        run.each("carry", carry)
+        run.each("fresh", fresh)
         run.each("late checks", late_checks)
         run.each("lanes", lanes)
         run.done("release", release(program, roots))

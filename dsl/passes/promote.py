@@ -33,14 +33,15 @@ def promote(fn: Function) -> bool:
 
 def _boxes(body: Region) -> dict[Value, int]:
     """The memories of a known length whose reference does not escape, and where every index is known."""
-    made: dict[Value, int] = {}
+    sizes = {op.result: _constant(op.args[0]) for op in body.walk() if op.name == "new"}
+    made = {box: size for box, size in sizes.items() if 1 <= size <= MOST_RECORDS}
+    if not made:
+        return {}
     uses: Counter[Value] = Counter()
     harmless: Counter[Value] = Counter()
     for op in body.walk():
         uses.update(op.args)
-        if op.name == "new" and 1 <= _constant(op.args[0]) <= MOST_RECORDS:
-            made[op.result] = _constant(op.args[0])
-        elif op.name == "len" or (op.name in _ACCESS and 0 <= _constant(op.args[1]) < made.get(op.args[0], 0)):
+        if op.name == "len" or (op.name in _ACCESS and 0 <= _constant(op.args[1]) < made.get(op.args[0], 0)):
             harmless[op.args[0]] += 1
     return {box: size for box, size in made.items() if uses[box] == harmless[box]}
 

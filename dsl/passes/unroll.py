@@ -36,16 +36,15 @@ def unroll(fn: Function) -> bool:
 
 def fixed_memories(body: Region) -> dict[Value, int]:
     """The memories that are made with a constant length and do not escape, with their lengths."""
-    made: dict[Value, int] = {}
+    sizes = {op.result: known(op.args[0]) for op in body.walk() if op.name == "new"}
+    made = {m: size for m, size in sizes.items() if isinstance(size, int) and size >= 0}
+    if not made:
+        return {}
     escaped: set[Value] = set()
     for op in body.walk():
-        if op.name == "new":
-            size = known(op.args[0])
-            if isinstance(size, int) and size >= 0:
-                made[op.result] = size
-        elif op.name in _ACCESS:
+        if op.name in _ACCESS:
             escaped.update(op.args[1:])
-        elif op.name != "len":
+        elif op.name not in ("len", "new"):
             escaped.update(op.args)
     return {m: size for m, size in made.items() if m not in escaped}
 

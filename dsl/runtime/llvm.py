@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
-import llvmlite.binding as llvm
-
+from dsl import importing
 from dsl.backend.unit import STRAIGHT
 from dsl.runtime.lock import LOCK
+
+with importing():
+    import llvmlite.binding as llvm
 
 
 @cache
@@ -22,6 +24,8 @@ def _set_up() -> None:
     llvm.initialize_native_asmprinter()
     # loops that add up numbers are vectorised, too: the terms side by side, the additions in their order
     llvm.set_option("", "-force-ordered-reductions")
+    # whether memories overlap is asked for each run of a loop: for all runs together, the rows of one array do
+    llvm.set_option("", "-hoist-runtime-checks=false")
 
 
 @cache
@@ -102,18 +106,46 @@ def object_code(text: str, level: int) -> bytes:
         return bytes(_machine(level).emit_object(module))
 
 
+class _Linker:
+    """An engine for so many libraries, which goes with the last of them: making one takes longer than linking, but what
+    it remembers of libraries that have gone grows. `stays`: one of them is kept."""
+
+    MOST = 32
+    current: _Linker | None = None
+
+    def __init__(self) -> None:
+        self.jit = llvm.create_lljit_compiler(_machine(0))
+        self.count = 0
+        self.stays = False
+
+    def __del__(self) -> None:
+        with LOCK:
+            if self.stays:
+                self.jit.detach()
+            else:
+                self.jit.close()
+
+    @classmethod
+    def next(cls) -> _Linker:
+        """The linker of one more library, whose number is `count`."""
+        if cls.current is None or cls.current.count == cls.MOST:
+            cls.current = cls()
+        cls.current.count += 1
+        return cls.current
+
+
 class Library:
     """Object code linked into the process. The code is there as long as this object is."""
 
     def __init__(self, code: bytes, exports: Sequence[str], imports: dict[str, int]) -> None:
         with LOCK:
-            self._jit = llvm.create_lljit_compiler(_machine(0))
+            self._linker = _Linker.next()
             builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
             for name, address in imports.items():
                 builder.import_symbol(name, address)
             for name in exports:
                 builder.export_symbol(name)
-            self._tracker = builder.link(self._jit, "unit")
+            self._tracker = builder.link(self._linker.jit, f"unit {self._linker.count}")
             self._imports = imports
 
     def __getitem__(self, name: str) -> int:
@@ -122,12 +154,10 @@ class Library:
 
     def keep(self) -> None:
         """The code stays until the process ends, whatever becomes of this object."""
-        for part in (self._tracker, self._jit):
-            part.detach()
+        self._tracker.detach()
+        self._linker.stays = True
 
     def __del__(self) -> None:
-        # one after the other: the code before the engine it lives in
-        for part in (getattr(self, "_tracker", None), getattr(self, "_jit", None)):
-            if part is not None:
-                with LOCK:
-                    part.close()
+        with LOCK:
+            if hasattr(self, "_tracker"):  # else it could not be linked
+                self._tracker.close()

@@ -13,7 +13,6 @@ import ctypes
 import os
 import struct
 import sys
-import sysconfig
 import threading
 from collections.abc import Callable as Callback
 from collections.abc import Sequence
@@ -44,7 +43,8 @@ def _insides_are_known() -> bool:
     """Whether this is CPython as built for everybody, with objects laid out as `Offset` says."""
     if os.environ.get("DFL_NATIVE_CALLS") == "0" or sys.implementation.name != "cpython":
         return False
-    if hasattr(sys, "gettotalrefcount") or sysconfig.get_config_var("Py_GIL_DISABLED") or struct.calcsize("P") != WORD:
+    builds = set(getattr(sys, "abiflags", ""))  # d: for debugging, t: free-threaded
+    if builds & {"d", "t"} or struct.calcsize("P") != WORD:
         return False
     number, pair = 1.5, (number_in := 2.5, None)
     return (

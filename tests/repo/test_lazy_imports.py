@@ -19,6 +19,14 @@ def loaded_after(code: str) -> set[str]:
     return set(done.stderr.split())
 
 
+def test_importing_leaves_the_collector_as_it_was() -> None:
+    """What is frozen stays frozen, what is off stays off."""
+    code = "import gc, dsl\n{}\ndsl.loads\nassert (gc.isenabled(), gc.get_freeze_count() > 0) == {}"
+    loaded_after(code.format("", (True, False)))
+    loaded_after(code.format("gc.freeze()", (True, True)))
+    loaded_after(code.format("gc.disable()", (False, False)))
+
+
 def test_import_dsl_loads_nothing_heavy() -> None:
     assert loaded_after("import dsl; dsl.__version__; dir(dsl)") == set()
 

@@ -5,6 +5,7 @@
     tools/bench --json out.json --compare earlier.json
     tools/bench --why k-heat          what our gradient keeps, and what its machine code is made of
     tools/bench compile               the first gradient of a new function in a running process, beside JAX
+    tools/bench calls                 what a call from Python takes, beside an extension in C
     tools/bench start                 the first gradient of a fresh process, beside what Python alone takes
     tools/bench --growth              the time of compiling gradients of ever longer functions
     tools/bench --stages              where the time of compiling gradients goes, by program
@@ -23,12 +24,12 @@ import json
 import sys
 from pathlib import Path
 
-from benching import compiling, growth, report, stages, starting
+from benching import calling, compiling, growth, report, stages, starting
 from benching.harness import Row
 from benching.measure import Found, measure
 from benching.rows import ROWS
 
-TABLES = {"compile": compiling.table, "start": starting.table}
+TABLES = {"calls": calling.table, "compile": compiling.table, "start": starting.table}
 
 
 def chosen(names: list[str]) -> list[Row]:

@@ -2,7 +2,8 @@
 
 Straight-line models of a line, of 100 and of 1000, ours and JAX's `jit(grad)` of the same statements, each in a process
 of its own that has compiled another model before. Every time counted is that of a model not seen before: they differ in
-a constant. Times are in milliseconds as they pass, the least and the median; the stages of ours are the least of each.
+a constant. Times are in milliseconds as they pass, the least and the median, and the least of the processor, which is
+what counts while other programs run; the stages of ours are the least of each.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ def statements(lines: int, number: int) -> list[str]:
 
 
 def ours(lines: int, number: int) -> dict[str, float]:
-    """Seconds until the first gradient, and by stage."""
+    """Seconds until the first gradient, as they pass and of the processor, and by stage."""
     import dsl
 
     text = "\n".join(["function f(x)", *statements(lines, number), "y", "end"])
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     module = dsl.loads(text)
     dsl.gradient(module.f, 0.7)
-    return {"all": time.perf_counter() - start, **module.timings}
+    return {"all": time.perf_counter() - start, "used": time.process_time() - used, **module.timings}
 
 
 def jax(lines: int, number: int) -> dict[str, float]:
@@ -51,9 +52,9 @@ def jax(lines: int, number: int) -> dict[str, float]:
 
     space: dict[str, Any] = {"cos": cos, "exp": exp, "log": log, "sin": sin}
     exec("\n    ".join(["def f(x):", *statements(lines, number), "return y"]), space)
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     float(jax.jit(jax.grad(space["f"]))(0.7))
-    return {"all": time.perf_counter() - start}
+    return {"all": time.perf_counter() - start, "used": time.process_time() - used}
 
 
 MAKERS = {"dfl": ours, "jax": jax}
@@ -84,7 +85,7 @@ def measured(peer: str, lines: int, models: int) -> Times | str:
 
 def table(sizes: Sequence[int] = LINES, models: int = 9) -> Iterator[str]:
     """A line a model and peer."""
-    yield f"{'':18}{'least':>9}{'median':>9}" + "".join(f"{stage:>8}" for stage in STAGES)
+    yield f"{'':18}{'least':>9}{'median':>9}{'used':>9}" + "".join(f"{stage:>8}" for stage in STAGES)
     for lines in sizes:
         least: dict[str, float] = {}
         for peer in MAKERS:
@@ -94,7 +95,7 @@ def table(sizes: Sequence[int] = LINES, models: int = 9) -> Iterator[str]:
                 yield f"{title} {found}"
                 continue
             all_ = [1e3 * one["all"] for one in found]
-            least[peer] = min(all_)
+            least[peer] = 1e3 * min(one["used"] for one in found)
             stages = "".join(f"{1e3 * min(one[s] for one in found):8.1f}" for s in STAGES if s in found[0])
             ratio = f"   {least[peer] / least['dfl']:.1f} times ours" if peer != "dfl" and "dfl" in least else ""
-            yield f"{title}{min(all_):9.1f}{median(all_):9.1f}{stages}{ratio}"
+            yield f"{title}{min(all_):9.1f}{median(all_):9.1f}{least[peer]:9.1f}{stages}{ratio}"

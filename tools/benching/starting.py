@@ -2,12 +2,13 @@
 
 Our gradient of a scalar function with nothing cached, and our commands, beside what Python and LLVM's binding take
 alone, and JAX where it is. All are run in turn, in rounds, with bytecode written before: milliseconds, the least and
-the median, and the median beyond that of Python alone.
+the median, and the median beyond that of Python alone; and the least of the processor, for the whole process.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -35,10 +36,11 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 
 
-def until_printed(command: list[str]) -> float:
-    """Seconds from the start of a process to the first line that it prints."""
+def until_printed(command: list[str]) -> tuple[float, float]:
+    """Seconds from the start of a process to the first line that it prints; of the processor, to its end."""
     environ = {**environment(), "DFL_CACHE": "0", "JAX_PLATFORMS": "cpu"}
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ) as process:
         assert process.stdout is not None
@@ -47,7 +49,8 @@ def until_printed(command: list[str]) -> float:
         process.stdout.read()
     if process.returncode or not line:
         raise RuntimeError(f"{' '.join(command)} failed")
-    return spent
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def table(rounds: int = 15) -> Iterator[str]:
@@ -61,16 +64,18 @@ def table(rounds: int = 15) -> Iterator[str]:
             if not needs or importable(needs)
         }
         times: dict[str, list[float]] = {title: [] for title in commands}
+        used: dict[str, list[float]] = {title: [] for title in commands}
         for k in range(rounds + 1):
             for title, command in commands.items():
-                spent = until_printed(command)
+                spent, busy = until_printed(command)
                 if k:  # in the first round bytecode is written
                     times[title].append(1e3 * spent)
-    yield f"{'':18}{'least':>9}{'median':>9}{'beyond Python':>16}"
+                    used[title].append(1e3 * busy)
+    yield f"{'':18}{'least':>9}{'median':>9}{'beyond Python':>16}{'used':>9}"
     alone = median(times["Python"])
     for title, (needs, _, _) in CASES.items():
         if title in times:
             middle = median(times[title])
-            yield f"{title:18}{min(times[title]):9.1f}{middle:9.1f}{middle - alone:16.1f}"
+            yield f"{title:18}{min(times[title]):9.1f}{middle:9.1f}{middle - alone:16.1f}{min(used[title]):9.1f}"
         else:
             yield f"{title:18} {needs} is not installed"

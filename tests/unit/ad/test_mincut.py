@@ -44,3 +44,15 @@ def test_a_long_chain_does_not_recurse() -> None:
     for k, (a, b) in enumerate(pairwise(nodes)):
         network.edge(a, b, 1 if k == 10_000 else 2)
     assert network.sink_side(nodes[0], nodes[-1]) == set(nodes[10_001:])
+
+
+def test_many_ways_beside_each_other_take_linear_time() -> None:
+    """Each is filled once; to look through those that are full again would take hours."""
+    network = Network()
+    source, sink = network.node(), network.node()
+    for _ in range(100_000):
+        a, b = network.node(), network.node()
+        network.edge(source, a, 1)
+        network.edge(a, b, 2)
+        network.edge(b, sink, INFINITE)
+    assert len(network.sink_side(source, sink)) == 200_001

@@ -217,6 +217,107 @@ fn @f(%x: f64, %m: mem<f64>, %n: i64, %k: i64) -> f64 {{
     assert f"{how} %j: i64" in plan_of(text, 0, 1)
 
 
+NEST = """
+fn @f(%m: mem<f64>, %n: i64, %k: i64, %c: bool) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %z: f64 = const 1.0
+  %r: f64 = for %t = %0, %k, %1 (%q: f64 = %z) {
+    %1n: i64 = add %t, %n
+    %s: f64 = for %i = %0, %n, %1 (%a: f64 = %q) {
+      %e: f64 = for %j = %0, HIGH, %1 (%b: f64 = %a) {
+        %ij: i64 = add %i, %j
+        BEFORE
+        %u: f64 = load %m[PLACE]
+        %w: f64 = mul %u, %b
+        %d: f64 = sin %w
+        INSIDE
+        next %d
+      }
+      BETWEEN
+      next %e
+    }
+    AFTER
+    next %s
+  }
+  return %r
+}
+"""
+CHANGES = {"HIGH": "%n", "PLACE": "%j", "BEFORE": "", "INSIDE": "", "BETWEEN": "", "AFTER": "store %m[%0], %s"}
+
+
+def nest(**changes: str) -> str:
+    text = NEST
+    for name, usual in CHANGES.items():
+        text = text.replace(name, changes.get(name, usual))
+    return plan_of(text)
+
+
+def copies(plan: str) -> list[str]:
+    return re.findall(r"save copy of what a nest reads: (.*)", plan)
+
+
+EACH = "mem<f64>, and 8 bytes for each of its elements"
+
+
+@pytest.mark.parametrize(
+    ("what", "changes", "copied", "how"),
+    [
+        ("one counter of two", {}, [EACH], "reload"),
+        ("the other one", {"PLACE": "%i"}, [EACH], "reload"),
+        ("a number of iterations that changes outside", {"HIGH": "%1n"}, [EACH], "reload"),
+        ("a known number", {"HIGH": "%1"}, ["mem<f64>, and its 48 bytes"], "reload"),
+        ("no counter", {"PLACE": "%0"}, ["f64"], "reload"),
+        ("both counters", {"PLACE": "%ij"}, [], "save"),
+        ("nothing changes behind the nest", {"AFTER": ""}, [], "reload"),
+        ("the nest changes it", {"INSIDE": "store %m[%0], %d"}, [], "save"),
+        ("its outer loop changes it", {"BETWEEN": "store %m[%0], %e"}, [], "save"),
+        ("and the inner one reads one place", {"BETWEEN": "store %m[%0], %e", "PLACE": "%i"}, ["f64"], "reload"),
+        ("the inner loop is longer each time", {"HIGH": "%i"}, [], "save"),
+        ("a place that is loaded", {"BEFORE": "%l: f64 = load %m[%0]\n%p: i64 = toi64 %l", "PLACE": "%p"},
+         ["f64"], "save"),
+    ],
+)  # fmt: skip
+def test_what_a_nest_reads_of_memory_that_changes_behind_it(
+    what: str, changes: dict[str, str], copied: list[str], how: str
+) -> None:
+    plan = nest(**changes)
+    assert f"{how} %u: f64" in plan, plan
+    assert copies(plan) == copied, plan
+
+
+def test_what_is_read_in_some_iterations_only_is_not_copied() -> None:
+    assert "%u" in nest(BEFORE="") and copies(nest(BEFORE=""))
+    arm = "%v: f64 = if %c { %x: f64 = load %m[%i]\nyield %x } else { yield %z }\n %y: f64 = mul %v, %b"
+    plan = nest(BEFORE=arm, AFTER="%g: f64 = load %m[%1]\n%h: f64 = mul %g, %s\nstore %m[%0], %h")
+    assert len(copies(plan)) == 1, plan  # that of %u
+
+
+def test_a_nest_in_the_body_of_a_gradient_is_left_to_fusion() -> None:
+    plan = plan_of("""
+fn @f(%x: mem<f64>, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %z: f64 = const 0.0
+  %s: f64 = for %i = %0, %n, %1 (%a: f64 = %z) {
+    %e: f64 = for %j = %0, %n, %1 (%b: f64 = %a) {
+      %u: f64 = load %x[%j]
+      %v: f64 = load %x[%i]
+      %w: f64 = mul %u, %v
+      %d: f64 = add %w, %b
+      next %d
+    }
+    next %e
+  }
+  store %x[%0], %s
+  %y: f64 = load %x[%1]
+  %q: f64 = mul %y, %s
+  return %q
+}
+""")
+    assert "save %u: f64" in plan and not copies(plan), plan
+
+
 def test_a_load_at_a_place_that_has_to_be_saved_is_saved_itself() -> None:
     """Instead of its value its place would be kept: nothing is gained, unless the place is needed for the shadow."""
     body = "%b: i64 = toi64 %s\n %y: f64 = load %m[%b]"

@@ -14,9 +14,11 @@ def adjoint(text: str, call: str) -> str:
 
 
 def tapes(text: str, call: str) -> tuple[int, int]:
-    """How many records are stored at places, and how many are pushed."""
+    """How many records are stored at places, not counting zeros, and how many are pushed."""
     listing = adjoint(text, call)
-    return len(re.findall(r"\bstore %", listing)), len(re.findall(r"\bpush %", listing))
+    zeros = set(re.findall(r"(%\S+): \w+ = const 0(?:\.0)?$", listing, re.M))
+    stored = [set(values.split(", ")) for values in re.findall(r"\bstore %\S+\[\S+\], (.*)", listing)]
+    return sum(not values <= zeros for values in stored), len(re.findall(r"\bpush %", listing))
 
 
 NEST = """

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from dsl.analysis.places import distinct, polynomial, reached
+from dsl.analysis.places import difference, distinct, line, polynomial, reached
 from dsl.interp import Memory, run
 from dsl.ir.core import Op
 from dsl.ir.text import parse_program
@@ -85,3 +85,30 @@ def test_what_is_defined_in_the_loop_is_no_stride() -> None:
     (loop,) = (op for op in body.ops if op.name == "for")
     assert isinstance(loop, Op)
     assert not distinct(loop.regions[0].ops[1].result, [loop])
+
+
+@pytest.mark.parametrize(
+    ("index", "other", "slope", "apart"),
+    [
+        ("%x: i64 = add %i, %0", "%y: i64 = sub %i, %2", 1, 2),
+        ("%x: i64 = mul %i, %3", "%p: i64 = add %i, %1\n%y: i64 = mul %p, %3", 3, -3),
+        ("%x: i64 = sub %n, %i", "%y: i64 = sub %m, %i", -1, None),
+        ("%p: i64 = mul %j, %n\n%x: i64 = add %p, %i", "%q: i64 = mul %j, %n\n%y: i64 = add %i, %q", 1, 0),
+        ("%p: i64 = mul %j, %n\n%x: i64 = add %p, %i",
+         "%k: i64 = add %j, %1\n%q: i64 = mul %n, %k\n%y: i64 = add %i, %q", 1, None),
+        ("%x: i64 = mul %i, %n", "%y: i64 = mul %i, %m", None, None),
+        ("%x: i64 = mul %i, %i", "%y: i64 = mul %i, %i", None, None),
+        ("%x: i64 = mul %j, %n", "%y: i64 = mul %n, %j", 0, 0),
+    ],
+)  # fmt: skip
+def test_lines_and_what_they_are_apart(index: str, other: str, slope: int | None, apart: int | None) -> None:
+    text = program_of(["j = %0, %m1, %1", "i = %0, %n1, %1"], f"{index}\n{other}")
+    _, loop = [op for op in parse_program(text).functions["f"].body.walk() if op.name == "for"]
+    values = {r.hint: r for op in loop.regions[0].ops for r in op.results}
+    lines = [line(values[name], loop) for name in "xy"]
+    if slope is None:
+        assert lines == [None, None]
+        return
+    assert [found and found[0] for found in lines] == [slope, slope]
+    (_, first), (_, second) = (found for found in lines if found)
+    assert difference(first, second) == apart

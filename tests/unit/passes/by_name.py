@@ -6,11 +6,13 @@ from collections.abc import Callable
 from functools import partial
 
 from dsl.ir.core import Function, Program
+from dsl.passes.carry import carry
 from dsl.passes.common import quiet_functions
 from dsl.passes.cse import cse
 from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
+from dsl.passes.fresh import fresh
 from dsl.passes.globals import bind_globals
 from dsl.passes.inline import inline
 from dsl.passes.licm import licm
@@ -40,6 +42,7 @@ PASSES: dict[str, Callable[[Program], object]] = {
     "flatten": each(flatten),
     "simplify": each(simplify),
     "cse": each(cse),
+    "fresh": each(fresh),
     "licm": each(partial(licm, exact=False)),
     "exact licm": each(partial(licm, exact=True)),
     "dce": dead_code,
@@ -47,8 +50,9 @@ PASSES: dict[str, Callable[[Program], object]] = {
     "release": lambda p: release(p, ["main"]),
 }
 
-# Those that change what a call means (its parameters), and whole pipelines.
+# Those that change what a call means (its parameters), or the order of accumulations, and whole pipelines.
 OTHERS: dict[str, Callable[[Program], object]] = {
+    "carry": each(carry),
     "globals": lambda p: bind_globals(p, "main"),
     "inline rules": lambda p: inline(p, ["main"], rules=True),
     "before-ad": lambda p: optimise(p, ["main"], "before-ad", verify=True),

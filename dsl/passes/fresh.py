@@ -1,0 +1,103 @@
+"""Memory of which a loop is the first to do something, adding or storing once to places side by side, is not zeroed.
+
+    %m = new %n; for %i = %lo, %hi, %1 { …; acc %m[%i], %a; next }
+
+becomes a `blank` memory, to which the loop stores what it added to zero, after the places before and behind are zeroed:
+
+    %m = new %n {blank=True}; for %k = 0, %lo - 1, 1 { store %m[%k], 0.0 … }; for %k = %hi + 1, %n - 1, 1 { … }
+    for %i = %lo, %hi, %1 { …; %b = add %a, 0.0; store %m[%i], %b; next }
+
+Where the loop does not run all places are before. So a shadow is written once, not zeroed, read, and written. The loop
+mentions the memory once, unconditionally, for whole records; nothing refers to the memory before, so it has no other
+name. Each place is one of the memory, and they are different and side by side, since one differs from the next by one;
+a loop that will fail a check may have others, so what is zeroed before it is cut to the memory.
+Exact in value: what is not negative zero stays what it is when zero is added, as it was. Runs after `carry`, which puts
+what comes to a place in several iterations together. No derivative is taken afterwards.
+"""
+
+from __future__ import annotations
+
+from dsl.analysis.places import line
+from dsl.ir.core import Function, Op, Region, Value
+from dsl.ops import Builder, known
+from dsl.passes.blank import mentioned
+from dsl.passes.common import for_counter
+from dsl.types import I64, Mem
+
+
+def fresh(fn: Function) -> bool:
+    """Apply to a function."""
+    return _region(fn.body)
+
+
+def _region(region: Region) -> bool:
+    changed = False
+    waiting: dict[Value, Op] = {}
+    ops: list[Op] = []
+    for op in region.ops:
+        for inner in op.regions:
+            changed |= _region(inner)
+        if op.name != "len":
+            for m in [m for m in mentioned(op) if m in waiting]:
+                made = waiting.pop(m)
+                first = _first(op, m)
+                if first is not None:
+                    ops += _rest(op, first, made)
+                    _store(op.regions[0], first)
+                    made.attrs["blank"] = changed = True
+        if op.name == "new" and not op.attrs.get("blank"):
+            waiting[op.result] = op
+        ops.append(op)
+    region.ops[:] = ops
+    return changed
+
+
+def _first(loop: Op, m: Value) -> Op | None:
+    """The op of a loop that puts something once to each of several places side by side, and is all that it does."""
+    if loop.name != "for" or m in loop.args or known(loop.args[2]) not in (1, -1):
+        return None
+    uses = [op for op in loop.regions[0].walk() if m in op.args]
+    if len(uses) != 1 or uses[0] not in loop.regions[0].ops or uses[0].name not in ("acc", "store"):
+        return None
+    (op,) = uses
+    assert isinstance(m.type, Mem)
+    if m in op.args[1:] or len(op.args) - 2 != len(m.type.fields):
+        return None
+    found = line(op.args[1], loop)
+    return op if found is not None and found[0] in (1, -1) else None
+
+
+def _rest(loop: Op, first: Op, made: Op) -> list[Op]:
+    """What zeroes the places that the loop does not come to."""
+    before = Region()
+    b = Builder(before, loop.span)
+    low, high, step = loop.args[:3]
+    found = line(first.args[1], loop)
+    assert found is not None
+    upwards = (known(step) == 1) == (found[0] == 1)
+    ends = [for_counter(first.args[1], loop, counter, b) for counter in (low, high)]
+    least, most = ends if upwards else reversed(ends)
+    ran = b.prim("le" if known(step) == 1 else "ge", low, high)
+    (size,) = made.args
+    begin = b.prim("select", ran, b.prim("min", least, size), size)
+    end = b.prim("select", ran, b.prim("max", b.prim("add", most, b.i64(1)), b.i64(0)), size)
+    for start, stop in ((b.i64(0), begin), (end, size)):
+        region = Region([I64])
+        inner = Builder(region, loop.span)
+        zeros = [inner.zero(t) for t in first.args[0].type.fields] if isinstance(first.args[0].type, Mem) else []
+        inner.op("store", (first.args[0], region.params[0], *zeros), first=0)
+        inner.next_()
+        b.op("for", (start, b.prim("sub", stop, b.i64(1)), b.i64(1)), (), [region])
+    return before.ops
+
+
+def _store(body: Region, op: Op) -> None:
+    """Let an accumulation to zero be a store."""
+    if op.name == "store":
+        return
+    sums = Region()
+    b = Builder(sums, op.span)
+    op.args[2:] = [b.prim("add", v, b.zero(v.type)) for v in op.args[2:]]
+    op.name = "store"
+    at = body.ops.index(op)
+    body.ops[at:at] = sums.ops
