@@ -69,6 +69,8 @@ class Frame:
 
 _ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
 _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
+_LONG_BODY = 64  # lines; a kernel of numbers counts as …
+_KERNEL = 30     # … so many
 _PLAIN_NAME = re.compile(r"[-a-zA-Z$_.][-a-zA-Z$_.0-9]*")
 
 
@@ -257,7 +259,9 @@ class FunctionEmitter:
 
     def emit_for(self, op: Op, frame: Frame | None) -> Steps:
         """Counts to the last index by equality, so that nothing overflows; tested at the end of the body. No copies
-        of the body are made beyond what vectors need, but for sums: they are code to go through, and no faster."""
+        of the body are made beyond what vectors need, but for sums in short bodies: they are code to go through, and no
+        faster. (To put copies of a long body side by side may take LLVM time that is exponential in its length: it
+        asks of each value whether it is the same in all copies, and so of its operands, one way after the other.)"""
         lo, hi, step, *inits = (self.names[a] for a in op.args)
         (body,) = op.regions
         index, *carried = body.params
@@ -269,7 +273,9 @@ class FunctionEmitter:
         self.start(top.label)
         complete = self.phis_later(top, body.params)
         self.loops += 1
+        begin = len(self.lines)
         yield self.region(body, Frame(frame, latch, None), None)
+        short = sum(1 + _KERNEL * (" call " in line and "@dfl." in line) for line in self.lines[begin:]) <= _LONG_BODY
         self.loops -= 1
         self.place(op.span)
         following = [Value(p.type) for p in carried]
@@ -279,7 +285,7 @@ class FunctionEmitter:
         after = self.let(f"add i64 {self.names[index]}, {step}")
         top.incoming.append((self.block, [after, *values]))
         out.incoming.append((self.block, values))
-        properties = [_ONCE] if carried else [_ONCE, _NOT_INTERLEAVED]
+        properties = [_ONCE] if carried and short else [_ONCE, _NOT_INTERLEAVED]
         loop = self.unit.metadata.loop(*properties)
         self.line(f"br i1 {done}, label %{out.label}, label %{top.label}, !llvm.loop {loop}")
         complete()

@@ -11,7 +11,7 @@ the function has no kink nearby. An error is a disagreement too: the programs ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dsl.records import replace
 from typing import Any, Literal
 
 import dsl
