@@ -11,11 +11,11 @@ the function has no kink nearby. An error is a disagreement too: the programs ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dsl.records import replace
 from typing import Any, Literal
 
 import dsl
 from dsl.ops.core import IN_LANES
+from dsl.records import replace
 from dsl.types import FLOAT64, INT64
 from dsl.workspace import Function, Result
 from fuzzing.agree import POINTS, Disagreement, Failure, close, compare_with_differences, internal_error, same_bits

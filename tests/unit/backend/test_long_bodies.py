@@ -62,7 +62,8 @@ function f(x, y, n)
     a7 .= atan.(([x, x, v8] + ([y, (-0.7), x] .- a7)))
   end
   a7 = tanh.((a5 ./ (1.5 .+ a5 .^ 2))[3:-1:1])
-  return softplus(sin(hypot(ifelse(2 >= max(n, 2), x, v10), max(x, 1.25) + 3.5))) + x + y + v8 + v10 + get(d6, 4, y) + get(d6, 0, 1.25) + d6[mod(2, 3) + 1] + sum(a5) + sum(a7)
+  return softplus(sin(hypot(ifelse(2 >= max(n, 2), x, v10), max(x, 1.25) + 3.5))) +
+    x + y + v8 + v10 + get(d6, 4, y) + get(d6, 0, 1.25) + d6[mod(2, 3) + 1] + sum(a5) + sum(a7)
 end
 """, opt_level=3, cache=False)
 print(m.f(0.5, 0.25, 7))
