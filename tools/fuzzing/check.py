@@ -45,7 +45,8 @@ def check(text: str, second: bool = False, ordered: bool = True) -> Failure | No
 class Compiled:
     """A function of (x, y, n), or its gradient in a mode, in each engine: interpreted without any pass of ours, so that
     these are put to the test; native after all passes, one SSA compiled at two levels. The passes may choose another
-    exponential, logarithm or power (`passes.lanes`): then the interpreter agrees within rounding."""
+    exponential, logarithm or power (`passes.lanes`), and another order in which cotangents in memory add up
+    (`passes.carry`): then the interpreter agrees within rounding."""
 
     def __init__(self, fn: Function, mode: Literal["forward", "reverse"] | None = None) -> None:
         self.workspace = fn.workspace
@@ -57,7 +58,8 @@ class Compiled:
         functions = made.entry.program.functions.values()
         self.rounded = any(op.name == "kernel" for fn in functions for op in fn.body.walk())
         passed = made.program.functions.values()
-        self.chosen = any(op.name in IN_LANES.values() for fn in passed for op in fn.body.walk())
+        free = {*IN_LANES.values(), "acc"}
+        self.chosen = any(op.name in free for fn in passed for op in fn.body.walk())
         for level in (0, 3):
             native = replace(made.options, interpreter=False, opt_level=level)
             self.engines[f"O{level}"] = replace(made, options=native, native=None)
