@@ -35,7 +35,7 @@ from dsl.backend.shapes import (
 from dsl.backend.unit import STRAIGHT
 from dsl.types import BOOL, F32, F64, I64, LeafType, Mem
 
-CALL, STUB, REFUSE = "dfl.call", "dfl.stub", "dfl.refuse"
+CALL, FIRST, STUB, REFUSE = "dfl.call", "dfl.first", "dfl.stub", "dfl.refuse"
 OTHER, AGAIN = 1, 2  # what a stub gives where it has not called: try the next entry; take the general way
 ARENA = 2048         # bytes on the stack with which the arena of a call begins
 
@@ -143,8 +143,33 @@ def refuser() -> str:
 
 
 def stub(shape: Shape) -> str:
-    """The module of the stub for a shape."""
-    return STRAIGHT + "\n".join([*_declarations(), "", *_Stub(shape).lines(), ""])
+    """The module of the stub for a shape. That of a plain function has a slot's code of its own, `dfl.first`, with the
+    stub in it: it tries the first entry, and leaves the rest to `dfl.call`."""
+    lines = [*_declarations(), "", *_Stub(shape).lines(), ""]
+    return STRAIGHT + "\n".join(lines) + (_FIRST if shape.plain else "")
+
+
+_FIRST = f"""
+declare ptr @{CALL}(ptr, ptr, i64, ptr)
+
+define ptr @{FIRST}(ptr %self, ptr %args, i64 %flagged, ptr %names) nounwind {{
+  %positional = icmp eq ptr %names, null
+  br i1 %positional, label %try, label %all
+try:
+  %pfirst = getelementptr i8, ptr %self, i64 {int(Offset.ENTRIES)}
+  %e = load ptr, ptr %pfirst
+  %n = and i64 %flagged, 9223372036854775807
+  %made = call ptr @{STUB}(ptr %e, ptr %args, i64 %n, ptr null) alwaysinline
+  %code = ptrtoint ptr %made to i64
+  %other = icmp eq i64 %code, {OTHER}
+  br i1 %other, label %all, label %done
+done:
+  ret ptr %made
+all:
+  %result = tail call ptr @{CALL}(ptr %self, ptr %args, i64 %flagged, ptr %names)
+  ret ptr %result
+}}
+"""
 
 
 class _Stub:

@@ -21,7 +21,7 @@ from typing import Any
 
 from dsl.backend.layout import WORD, Header, slots_format
 from dsl.backend.shapes import API, KNOWN_WORDS, Dtype, Entry, Flag, Known, Offset, Shape
-from dsl.backend.stubs import CALL, REFUSE, STUB, dispatcher, refuser, stub
+from dsl.backend.stubs import CALL, FIRST, REFUSE, STUB, dispatcher, refuser, stub
 from dsl.runtime.boundary import Chunks, Direct, Owned, Through
 from dsl.runtime.buffers import Flat
 from dsl.runtime.lock import LOCK
@@ -132,7 +132,7 @@ class Callable(_Base):  # type: ignore[misc]
                 entry.words[Entry.NEXT], following = following, entry.address
             before = self.entries
             _word(id(self) + Offset.ENTRIES).value = linked[0].address if linked else 0
-            _word(id(self) + Offset.VECTORCALL).value = _call_address() if linked else 0
+            _word(id(self) + Offset.VECTORCALL).value = linked[0].first if linked else 0
             self._entries = linked
             del before  # what was called so far may end now
 
@@ -233,24 +233,31 @@ def _symbols() -> dict[str, int]:
     return {**found, "dfl.python": ctypes.addressof(_table)}
 
 
-def _address(text: str, name: str) -> int:
-    """Where a function is: compiled when it is first asked for, there until the process ends."""
+def _addresses(text: str, *names: str, **further: int) -> list[int]:
+    """Where functions are: compiled when they are first asked for, there until the process ends. `further`: addresses
+    of others that they call."""
     from dsl.runtime.llvm import Library
 
     with LOCK:
-        library = Library(object_code(text, LEVEL), [name], _symbols())
+        library = Library(object_code(text, LEVEL), names, _symbols() | further)
         library.keep()
-        return library[name]
+        return [library[name] for name in names]
 
 
 @cache
 def _call_address() -> int:
-    return _address(dispatcher(), CALL)
+    (found,) = _addresses(dispatcher(), CALL)
+    return found
 
 
 @cache
-def _stub_address(shape: Shape) -> int:
-    return _address(stub(shape), STUB)
+def _stub_addresses(shape: Shape) -> tuple[int, int]:
+    """A stub, and what is in the slot of an object whose first entry has it."""
+    call = _call_address()
+    if not shape.plain:
+        return _addresses(stub(shape), STUB)[0], call
+    found, first = _addresses(stub(shape), STUB, FIRST, **{CALL: call})
+    return found, first
 
 
 class NativeEntry:
@@ -269,7 +276,7 @@ class NativeEntry:
         self.owner = _Owner(self.words, boundary, records)
         packed = struct.pack(slots_format(types), *map(self._fixed, fixed))
         ctypes.memmove(self.address + WORD * Entry.FIXED, packed, len(packed))
-        self.words[Entry.STUB] = _stub_address(shape)
+        self.words[Entry.STUB], self.first = _stub_addresses(shape)
         self.words[Entry.OWNER] = id(self.owner)
         self.words[Entry.LIMIT] = limit
         self.words[Entry.KERNEL] = boundary.address
@@ -291,7 +298,7 @@ class NativeEntry:
 
     def stop(self) -> None:
         """Take no calls any more: memory that was noted has moved."""
-        self.words[Entry.STUB] = _address(refuser(), REFUSE)
+        (self.words[Entry.STUB],) = _addresses(refuser(), REFUSE)
 
 
 class _Owner:
