@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from dsl.diagnostics import DslError as DslError
     from dsl.diagnostics import DslErrors as DslErrors
     from dsl.diagnostics import PerformanceWarning as PerformanceWarning
+    from dsl.functions import Function as Function
     from dsl.runtime.convert import Record as Record
     from dsl.runtime.convert import String as String
     from dsl.runtime.pool import release_memory as release_memory
     from dsl.sparse import sparse_hessian as sparse_hessian
     from dsl.sparse import sparse_jacobian as sparse_jacobian
-    from dsl.workspace import Function as Function
 
 __version__ = "0.1.0"
 
@@ -53,7 +53,7 @@ _HOMES: dict[str, str] = {
     **dict.fromkeys(("DslError", "DslErrors", "PerformanceWarning"), "dsl.diagnostics"),
     **dict.fromkeys(("Record", "String"), "dsl.runtime.convert"),
     "release_memory": "dsl.runtime.pool",
-    "Function": "dsl.workspace",
+    "Function": "dsl.functions",
 }
 
 

@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dsl.diagnostics import Source
+from dsl.functions import Argnums, Code, Function, as_function, filled
 from dsl.options import Mode, Options
 from dsl.syntax.files import read_source
 from dsl.trees import with_zeros
-from dsl.workspace import Argnums, Code, Function, Workspace, as_function, filled
+from dsl.workspace import Workspace
 
 
 class Module:

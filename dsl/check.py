@@ -11,10 +11,10 @@ from itertools import product
 from typing import Any
 
 from dsl.diagnostics import error
+from dsl.functions import Function, as_function
 from dsl.options import Mode
 from dsl.records import dataclass
 from dsl.trees import central_differences, children, is_array, is_number, numbers, with_zeros
-from dsl.workspace import Function, as_function
 
 STEPS = tuple(10.0 ** (-k / 2) for k in range(31))  # of `error_by_step`
 

@@ -20,11 +20,11 @@ from dsl.ad.sparse import (
     transposed,
 )
 from dsl.diagnostics import error
+from dsl.functions import Function, as_function
 from dsl.interp import Memory
 from dsl.runtime.convert import to_leaves
 from dsl.runtime.sparse import as_vector, flat, sparse_matrix, sums_of_units
 from dsl.types import FLOAT32, FLOAT64, INT64, LangType, TupleType, VectorType
-from dsl.workspace import Function, as_function
 
 NUMBERS = (FLOAT64, FLOAT32, INT64)
 

@@ -16,12 +16,13 @@ from typing import Any
 
 from dsl import programs
 from dsl.diagnostics import DslError
+from dsl.functions import TRANSFORMS, Function, Result
 from dsl.options import Options
 from dsl.runtime.specialised import Specialised
 from dsl.store import store
 from dsl.syntax.files import read_source
 from dsl.types import FLOAT64, INT64, Irrational, LangType, Origin
-from dsl.workspace import TRANSFORMS, Function, Result, Workspace, write
+from dsl.workspace import Workspace, write
 
 _NUMBER = re.compile(r"\s*(-?)(?:(\d{1,18})|(\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+)|(π))\s*", re.ASCII)
 PRIME = "f -> f'"

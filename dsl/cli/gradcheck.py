@@ -17,8 +17,9 @@ from dsl.check import STEPS, Report, compared, error_by_step
 from dsl.cli.options import add_options, add_program, open_program, split_program
 from dsl.cli.output import print_json
 from dsl.diagnostics import error
+from dsl.functions import Function
 from dsl.syntax.ast import Call
-from dsl.workspace import Function, Workspace
+from dsl.workspace import Workspace
 
 
 def configure(parser: ArgumentParser, command: str) -> None:

@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl.runtime",),
     ("dsl.driver", "dsl.trees", "dsl.programs"),
     ("dsl.copies",),
+    ("dsl.functions",),
     ("dsl.workspace",),
     ("dsl.api", "dsl.repl", "dsl.check", "dsl.sparse"),
     ("dsl.cli",),

@@ -22,11 +22,11 @@ from dsl.backend.memory import FIRST_CHUNK
 from dsl.backend.signature import Signature
 from dsl.backend.unit import ENTRY
 from dsl.driver import Compiled
+from dsl.functions import Function
 from dsl.options import Mode
 from dsl.runtime.boundary import Direct, Through
 from dsl.runtime.llvm import Library, object_code
 from dsl.runtime.stack import lowest_address
-from dsl.workspace import Function
 
 # Each round's first argument waits for the word at %last (%mask is 0). Where that is the last result of the round
 # before, what is measured is how long a call takes that the next one needs; where it is not, several calls run beside

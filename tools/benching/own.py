@@ -7,7 +7,7 @@ from typing import Any
 import dsl
 from benching.harness import PROGRAMS, Arguments, Row
 from benching.native import Repeated, of_unit
-from dsl.workspace import Function
+from dsl.functions import Function
 
 
 class Own:

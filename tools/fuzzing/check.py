@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import dsl
+from dsl.functions import Function, Result
 from dsl.ops.core import IN_LANES
 from dsl.records import replace
 from dsl.types import FLOAT64, INT64
-from dsl.workspace import Function, Result
 from fuzzing.agree import POINTS, Disagreement, Failure, close, compare_with_differences, internal_error, same_bits
 
 ENGINES = ("interpreter", "O0", "O3")
