@@ -272,9 +272,8 @@ def as_function(fn: object) -> Function:
 
 def filled(out: Any, value: Any) -> Any:
     """The array `out`, which has got the value; of a number and an array, the number and `out`, which has got that."""
-    match value:
-        case (int() | float() as number, array) if hasattr(array, "dtype"):
-            return number, filled(out, array)
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], int | float):
+        return value[0], filled(out, value[1])
     if getattr(value, "shape", ()) != out.shape:
         raise error("E0602", f"out has shape {out.shape}, and the result {getattr(value, 'shape', ())}",
                     hint="give an array of the result's shape, or none")  # fmt: skip
