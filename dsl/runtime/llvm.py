@@ -45,19 +45,40 @@ def _machine(level: int) -> llvm.TargetMachine:
     )
 
 
+class _Builder:
+    """LLVM's builder of passes at a level, for so many runs: each run leaves hooks in it, which all later ones go
+    through, and each builder leaves something that llvmlite cannot free."""
+
+    RUNS = 64
+    current: dict[int, _Builder] = {}  # noqa: RUF012 - one for all
+
+    def __init__(self, level: int) -> None:
+        self.options = llvm.create_pipeline_tuning_options(level)
+        self.options.loop_vectorization = self.options.slp_vectorization = level > 1
+        self.passes = llvm.create_pass_builder(_machine(level), self.options)
+        self.runs = 0
+
+    @classmethod
+    def next(cls, level: int) -> llvm.PassBuilder:
+        """For one more run."""
+        builder = cls.current.get(level)
+        if builder is None or builder.runs == cls.RUNS:
+            if builder is not None:
+                builder.passes.close()
+                builder.options.close()
+            builder = cls.current[level] = cls(level)
+        builder.runs += 1
+        return builder.passes
+
+
 def _optimise(module: llvm.ModuleRef, level: int, straight: bool) -> None:
-    """With a builder of its own: each run leaves hooks in its builder, which all later runs would go through."""
-    options = llvm.create_pipeline_tuning_options(level)
-    options.loop_vectorization = options.slp_vectorization = level > 1
-    builder = llvm.create_pass_builder(_machine(level), options)
+    builder = _Builder.next(level)
     passes = _few_passes() if straight else builder.getModulePassManager()
     try:
         passes.run(module, builder)
     finally:
         llvm.ffi.lib.LLVMPY_DisposeNewModulePassManger(passes)  # llvmlite does not dispose of it
         passes.detach()
-        builder.close()
-        options.close()
 
 
 def _few_passes() -> llvm.ModulePassManager:
