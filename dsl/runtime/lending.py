@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dsl.diagnostics import error
 from dsl.interp import Memory
@@ -114,7 +114,7 @@ def _overlap(a: Lent, b: Lent) -> bool:
     if not numpy.may_share_memory(a.array, b.array):
         return False
     try:
-        return bool(numpy.shares_memory(a.array, b.array, max_work=MOST_WORK))  # type: ignore[arg-type]
+        return bool(numpy.shares_memory(a.array, b.array, max_work=cast("Any", MOST_WORK)))
     except numpy.exceptions.TooHardError:
         return True
 
