@@ -226,8 +226,10 @@ def main() -> int:
         found = round_of(number, arguments.seed, arguments.processes, folder)
         failures += bool(found)
         for text in found:
-            print(f"round {number}: {text}")
+            print(f"round {number}: {text}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
+        if number % 10 == 9:
+            print(f"{number + 1} of {arguments.rounds} rounds, {failures} with failures", file=sys.stderr, flush=True)
     print(f"{arguments.rounds} rounds of {arguments.processes} processes, {failures} with failures")
     return 1 if failures else 0
 
