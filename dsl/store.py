@@ -90,14 +90,10 @@ class Store:
     def entries(self) -> list[tuple[float, int, str]]:
         """The last use, the size and the path of every file."""
         found = []
-        try:
-            for folder in os.scandir(self.folder):
+        with contextlib.suppress(OSError), os.scandir(self.folder) as folders:
+            for folder in folders:
                 if len(folder.name) == 2 and folder.is_dir(follow_symlinks=False):
-                    for entry in os.scandir(folder.path):
-                        status = entry.stat(follow_symlinks=False)
-                        found.append((status.st_mtime, _room(status.st_size), entry.path))
-        except OSError:  # another process removes them, too
-            pass
+                    found += _entries_in(folder.path)
         return found
 
     def clear(self) -> None:
@@ -141,6 +137,16 @@ class Store:
             os.close(file)
         if written > self.limit // 8:
             self.trim()
+
+
+def _entries_in(folder: str) -> list[tuple[float, int, str]]:
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # another process removes them, too
+                status = entry.stat(follow_symlinks=False)
+                found.append((status.st_mtime, _room(status.st_size), entry.path))
+    return found
 
 
 def _checksum(kind: str, key: str, body: bytes) -> bytes:
@@ -231,11 +237,12 @@ def fingerprint() -> str:
 
 def _files(folder: str) -> list[str]:
     found = []
-    for entry in os.scandir(folder):
-        if entry.is_dir():
-            if entry.name != "__pycache__":
-                found += _files(entry.path)
-        elif not entry.name.endswith(".md"):
-            status = entry.stat()
-            found.append(f"{entry.name} {status.st_size} {status.st_mtime_ns}")
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                if entry.name != "__pycache__":
+                    found += _files(entry.path)
+            elif not entry.name.endswith(".md"):
+                status = entry.stat()
+                found.append(f"{entry.name} {status.st_size} {status.st_mtime_ns}")
     return found
