@@ -32,7 +32,8 @@ API = {
 class Offset(IntEnum):
     """Where objects have what is read of them, in bytes."""
 
-    TYPE = 8          # every object
+    COUNT = 0         # every object: how often it is referred to (the lower half) …
+    TYPE = 8          # … and its type
     VALUE = 16        # the number of a float, and of NumPy's scalars
     SIZE = 16         # the length of a tuple …
     ITEMS = 24        # … and its items

@@ -1,11 +1,12 @@
 """The way from a call in Python to native code, as LLVM IR: one *stub* for each shape of a call.
 
-A function of Python is an object with a vectorcall slot (`runtime/native.py`). The slot's code, `dfl.call`, offers the
-arguments to the *entries* of the object, one after the other; where none takes them, the method `_general` of the
-object gets them as they are. An entry is a block of words: its stub, the native function, what that needs beside its
-arguments. A stub knows the shape of a call alone (`backend/shapes.py`), so all functions of one shape share one. It
-gives the result (a new reference), null where an exception has been raised, or `OTHER`: the arguments are not of this
-shape, and nothing has happened yet.
+A function of Python is an object with a vectorcall slot (`runtime/native.py`) and *entries*. An entry is a block of
+words: its stub, the native function, what that needs beside its arguments. A stub knows the shape of a call alone
+(`backend/shapes.py`), so all functions of one shape share one. It takes what the slot takes, and the entry; it gives what
+the slot gives: the result (a new reference), or null where an exception has been raised. Where the arguments are not of
+its shape, nothing has happened yet, and it jumps to the stub of the next entry, by `dfl.next`; behind the last one,
+`dfl.general` hands them to the method `_general` of the object as they are. The slot's code, `dfl.first`, jumps to the
+stub of the first entry. Nothing has to be kept in mind over these jumps, so that a call costs what its checks cost.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from dsl.backend.shapes import (
 from dsl.backend.unit import STRAIGHT
 from dsl.types import BOOL, F32, F64, I64, LeafType, Mem
 
-CALL, FIRST, STUB, REFUSE = "dfl.call", "dfl.first", "dfl.stub", "dfl.refuse"
-OTHER, AGAIN = 1, 2  # what a stub gives where it has not called: try the next entry; take the general way
+FIRST, NEXT, GENERAL, STUB, REFUSE = "dfl.first", "dfl.next", "dfl.general", "dfl.stub", "dfl.refuse"
+_SLOT = "ptr %self, ptr %args, i64 %flagged, ptr %names"  # what the slot's code takes
 ARENA = 2048         # bytes on the stack with which the arena of a call begins
 
 
@@ -44,72 +45,44 @@ def _declarations() -> list[str]:
     lines = ["@dfl.python = external global i64"]
     for name, type in API.items():
         result, _, operands = type.partition(" ")
-        lines.append(f"declare {result} @{name}{operands}")
+        lines.append(f"declare {result} @{name}{operands} nonlazybind")
     return lines
 
 
 def dispatcher() -> str:
-    """The module of `dfl.call`, what the vectorcall slot points to."""
+    """The module of what all stubs share: `dfl.first`, `dfl.next` and `dfl.general`."""
     return STRAIGHT + "\n".join(_declarations()) + _DISPATCHER.format(
-        call=CALL, entries=int(Offset.ENTRIES), size=int(Offset.SIZE), items=int(Offset.ITEMS),
-        out=WORD * Known.OUT, general=WORD * Known.GENERAL, next=WORD * Entry.NEXT, other=OTHER, again=AGAIN,
+        slot=_SLOT, entries=int(Offset.ENTRIES), first=FIRST, next=NEXT, general=GENERAL, size=int(Offset.SIZE), name=WORD * Known.GENERAL, place=WORD * Entry.NEXT,
     )  # fmt: skip
 
 
 _DISPATCHER = """
-define ptr @{call}(ptr %self, ptr %args, i64 %flagged, ptr %names) nounwind {{
-start:
-  %n = and i64 %flagged, 9223372036854775807
-  %pfirst = getelementptr i8, ptr %self, i64 {entries}
-  %first = load ptr, ptr %pfirst
-  %positional = icmp eq ptr %names, null
-  br i1 %positional, label %look, label %keywords
-keywords:
-  %psize = getelementptr i8, ptr %names, i64 {size}
-  %size = load i64, ptr %psize
-  %one = icmp eq i64 %size, 1
-  br i1 %one, label %name, label %general
-name:
-  %pname = getelementptr i8, ptr %names, i64 {items}
-  %given = load ptr, ptr %pname
-  %pwanted = getelementptr i8, ptr @dfl.python, i64 {out}
-  %wanted = load ptr, ptr %pwanted
-  %is.out = icmp eq ptr %given, %wanted
-  br i1 %is.out, label %output, label %general
-output:
-  %pout = getelementptr ptr, ptr %args, i64 %n
-  %to = load ptr, ptr %pout
-  br label %look
-look:
-  %out = phi ptr [ null, %start ], [ %to, %output ]
-  br label %each
-each:
-  %e = phi ptr [ %first, %look ], [ %next, %missed ]
-  %none = icmp eq ptr %e, null
+define ptr @{first}({slot}) nounwind {{
+  %place = getelementptr i8, ptr %self, i64 {entries}
+  %e = load ptr, ptr %place
+  %stub = load ptr, ptr %e
+  %made = tail call ptr %stub({slot}, ptr %e)
+  ret ptr %made
+}}
+
+define ptr @{next}({slot}, ptr %e) nounwind {{
+  %place = getelementptr i8, ptr %e, i64 {place}
+  %following = load ptr, ptr %place
+  %none = icmp eq ptr %following, null
   br i1 %none, label %general, label %try
 try:
-  %stub = load ptr, ptr %e
-  %made = call ptr %stub(ptr %e, ptr %args, i64 %n, ptr %out)
-  %code = ptrtoint ptr %made to i64
-  %other = icmp eq i64 %code, {other}
-  br i1 %other, label %missed, label %tried
-missed:
-  %pnext = getelementptr i8, ptr %e, i64 {next}
-  %next = load ptr, ptr %pnext
-  br label %each
-tried:
-  %again = icmp eq i64 %code, {again}
-  br i1 %again, label %general, label %done
-done:
+  %stub = load ptr, ptr %following
+  %made = tail call ptr %stub({slot}, ptr %following)
   ret ptr %made
 general:
-  %result = call ptr @dfl.general(ptr %self, ptr %args, i64 %n, ptr %names)
+  %result = tail call ptr @{general}({slot})
   ret ptr %result
 }}
 
 ; calls the method _general of the object with the same arguments
-define internal ptr @dfl.general(ptr %self, ptr %args, i64 %n, ptr %names) noinline nounwind {{
+define ptr @{general}({slot}) noinline nounwind {{
 start:
+  %n = and i64 %flagged, 9223372036854775807
   %positional = icmp eq ptr %names, null
   br i1 %positional, label %all, label %keywords
 keywords:
@@ -127,10 +100,10 @@ all:
   %bytes = shl i64 %count, 3
   call void @llvm.memcpy.p0.p0.i64(ptr align 8 %rest, ptr align 8 %args, i64 %bytes, i1 false)
   %with.self = add i64 %n, 1
-  %flagged = or i64 %with.self, -9223372036854775808
-  %pname = getelementptr i8, ptr @dfl.python, i64 {general}
+  %again = or i64 %with.self, -9223372036854775808
+  %pname = getelementptr i8, ptr @dfl.python, i64 {name}
   %name = load ptr, ptr %pname
-  %result = call ptr @PyObject_VectorcallMethod(ptr %name, ptr %first, i64 %flagged, ptr %names)
+  %result = call ptr @PyObject_VectorcallMethod(ptr %name, ptr %first, i64 %again, ptr %names)
   ret ptr %result
 }}
 """
@@ -138,36 +111,28 @@ all:
 
 def refuser() -> str:
     """The module of a stub that takes no call."""
-    head = f"define ptr @{REFUSE}(ptr %e, ptr %args, i64 %n, ptr %out)"
-    return f"{head} {{\n  ret ptr inttoptr (i64 {OTHER} to ptr)\n}}\n"
+    jump = f"  %made = tail call ptr @{NEXT}({_SLOT}, ptr %e)\n  ret ptr %made"
+    return f"declare ptr @{NEXT}(ptr, ptr, i64, ptr, ptr)\n\ndefine ptr @{REFUSE}({_SLOT}, ptr %e) {{\n{jump}\n}}\n"
 
 
 def stub(shape: Shape) -> str:
-    """The module of the stub for a shape. That of a plain function has a slot's code of its own, `dfl.first`, with the
-    stub in it: it tries the first entry, and leaves the rest to `dfl.call`."""
-    lines = [*_declarations(), "", *_Stub(shape).lines(), ""]
-    return STRAIGHT + "\n".join(lines) + (_FIRST if shape.plain else "")
+    """The module of the stub for a shape. With that of a plain function, whose whole call takes as long as some jumps,
+    is a slot's code that has the stub in it."""
+    lines = [*_declarations(), _REST, *_Stub(shape).lines(), ""]
+    return STRAIGHT + "\n".join(lines) + (_DIRECT if shape.plain else "")
 
 
-_FIRST = f"""
-declare ptr @{CALL}(ptr, ptr, i64, ptr)
+_REST = f"""declare ptr @memmove(ptr, ptr, i64) nonlazybind
+declare ptr @{NEXT}(ptr, ptr, i64, ptr, ptr)
+declare ptr @{GENERAL}(ptr, ptr, i64, ptr)
+"""
 
-define ptr @{FIRST}(ptr %self, ptr %args, i64 %flagged, ptr %names) nounwind {{
-  %positional = icmp eq ptr %names, null
-  br i1 %positional, label %try, label %all
-try:
-  %pfirst = getelementptr i8, ptr %self, i64 {int(Offset.ENTRIES)}
-  %e = load ptr, ptr %pfirst
-  %n = and i64 %flagged, 9223372036854775807
-  %made = call ptr @{STUB}(ptr %e, ptr %args, i64 %n, ptr null) alwaysinline
-  %code = ptrtoint ptr %made to i64
-  %other = icmp eq i64 %code, {OTHER}
-  br i1 %other, label %all, label %done
-done:
+_DIRECT = f"""
+define ptr @{FIRST}({_SLOT}) nounwind {{
+  %place = getelementptr i8, ptr %self, i64 {int(Offset.ENTRIES)}
+  %e = load ptr, ptr %place
+  %made = tail call ptr @{STUB}({_SLOT}, ptr %e) alwaysinline
   ret ptr %made
-all:
-  %result = tail call ptr @{CALL}(ptr %self, ptr %args, i64 %flagged, ptr %names)
-  ret ptr %result
 }}
 """
 
@@ -182,9 +147,9 @@ class _Stub:
         self.given: list[tuple[Dense, str, str, list[str]]] = []  # of each array: its header, object, sizes
         self.room: list[str] = []  # allocas, at the top
         self.root = self.alloca("ptr")  # the result, as far as it has been made
-        self.filled: Dense | None = None  # what `out` may take
+        self.out = "null"  # what `out` is …
+        self.filled: Dense | None = None  # … and what it may take
         self.lent: list[str] = []  # headers of arrays that are captured
-        self.dropped = ""  # the block behind the last `drop`
         self.targets: set[str] = set()  # where checks lead to
 
     # ------------------------------------------------------------ writing
@@ -202,6 +167,10 @@ class _Stub:
 
     def start(self, label: str) -> None:
         self.text.append(f"{label}:")
+
+    def here(self) -> str:
+        """The label of the block that is being written."""
+        return next((line[:-1] for line in reversed(self.text) if not line.startswith(" ")), "entry")
 
     def alloca(self, type: str) -> str:
         self.count += 1
@@ -233,7 +202,8 @@ class _Stub:
     # ------------------------------------------------------------ the whole
     def lines(self) -> list[str]:
         shape = self.shape
-        self.must(f"eq i64 %n, {len(shape.arguments)}")
+        count = self.let("shl i64 %flagged, 1")  # without the flag, which is the highest bit
+        self.must(f"eq i64 {count}, {2 * len(shape.arguments)}")
         values, work = [], ["1"]
         for k, argument in enumerate(shape.arguments):
             values += self.argument(argument, self.load("%args", WORD * k), work)
@@ -245,8 +215,8 @@ class _Stub:
         operands = [*before, *values, *behind]
         (self.call_plain if shape.plain else self.call_entry)(operands, work)
         self.start("other")
-        self.line(f"ret ptr inttoptr (i64 {OTHER} to ptr)")
-        head = f"define ptr @{STUB}(ptr %e, ptr %args, i64 %n, ptr %out) nounwind {{"
+        self.line(f"ret ptr {self.let(f'tail call ptr @{NEXT}({_SLOT}, ptr %e)')}")
+        head = f"define ptr @{STUB}({_SLOT}, ptr %e) nounwind {{"
         return [head, "entry:", *self.room, f"  store ptr null, ptr {self.root}", *self.text, "}"]
 
     def fixed(self, first: int, leaves: Sequence[LeafType]) -> list[str]:
@@ -364,14 +334,19 @@ class _Stub:
         right sizes is known when there are some: the call may have to be made again, so it must change nothing.)"""
         self.filled = _filled(self.shape.result) if not any(array.written for array, *_ in self.given) else None
         if self.filled is None:
-            self.must("eq ptr %out, null")
+            self.must("eq ptr %names, null")
             return
-        there, on = self.label(), self.label()
-        self.branch(self.let("icmp eq ptr %out, null"), on, there)
-        self.start(there)
-        self.dense(self.filled, "%out", written=True)
+        named, on, before = self.label(), self.label(), self.here()
+        self.branch(self.let("icmp eq ptr %names, null"), on, named)
+        self.start(named)
+        self.must(f"eq i64 {self.load('%names', Offset.SIZE, 'i64')}, 1")
+        self.must(f"eq ptr {self.load('%names', Offset.ITEMS)}, {self.known(Known.OUT)}")
+        out = self.load("%args", WORD * len(self.shape.arguments))
+        self.dense(self.filled, out, written=True)
+        behind = self.here()
         self.line(f"br label %{on}")
         self.start(on)
+        self.out = self.let(f"phi ptr [ null, %{before} ], [ {out}, %{behind} ]")
 
     # ------------------------------------------------------------ the call
     def typed(self, operands: Sequence[str]) -> list[tuple[LeafType, str]]:
@@ -406,8 +381,7 @@ class _Stub:
             else:
                 self.store(value, slots, WORD * k, register_type(leaf))
         context, sentinel = self.context()
-        owner = self.load("%e", WORD * Entry.OWNER)
-        self.line(f"call void @Py_IncRef(ptr {owner})")
+        owner = self.held()
         failed = self.called(f"ptr {context}, ptr {slots}, ptr {made}", work)
         bad, good = self.label(), self.label()
         self.branch(self.let(f"icmp ne i32 {failed}, 0"), bad, good)
@@ -425,24 +399,44 @@ class _Stub:
         self.line("br label %good")
         self.start("good")
         self.line("br label %end")
-        codes = ["[ null, %fail ]", f"[ {whole}, %good ]"]
+        found = [f"[ {whole}, %good ]"]
         if "again" in self.targets:  # memory is missing, or `out` is no match: the general way says so
             self.start("again")
             self.line("call void @PyErr_Clear()")
             self.drop()
-            self.line("br label %again.end")
-            self.start("again.end")
-            self.line("br label %end")
-            codes.append(f"[ inttoptr (i64 {AGAIN} to ptr), %again.end ]")
+            self.let_go_all(sentinel, owner)
+            self.line(f"ret ptr {self.let(f'tail call ptr @{GENERAL}({_SLOT})')}")
         self.start("fail")
         self.drop()
         self.line("br label %end")
-        codes[0] = f"[ null, %{self.dropped} ]"
+        found.append(f"[ null, %{self.here()} ]")
         self.start("end")
-        final = self.let(f"phi ptr {', '.join(codes)}")
-        self.free(sentinel)
-        self.line(f"call void @Py_DecRef(ptr {owner})")
+        final = self.let(f"phi ptr {', '.join(found)}")
+        self.let_go_all(sentinel, owner)
         self.line(f"ret ptr {final}")
+
+    def let_go_all(self, sentinel: str, owner: str) -> None:
+        self.free(sentinel)
+        self.let_go(owner)
+
+    def held(self) -> str:
+        """The entry's owner, which lives until it is let go. (No object of ours is one of those that are not counted.)"""
+        owner = self.load("%e", WORD * Entry.OWNER)
+        more = self.let(f"add i32 {self.load(owner, Offset.COUNT, 'i32')}, 1")
+        self.store(more, owner, Offset.COUNT, "i32")
+        return owner
+
+    def let_go(self, owner: str) -> None:
+        last, more, on = self.label(), self.label(), self.label()
+        count = self.load(owner, Offset.COUNT, "i32")
+        self.branch(self.let(f"icmp eq i32 {count}, 1"), last, more)
+        self.start(last)
+        self.line(f"call void @Py_DecRef(ptr {owner})")
+        self.line(f"br label %{on}")
+        self.start(more)
+        self.store(self.let(f"sub i32 {count}, 1"), owner, Offset.COUNT, "i32")
+        self.line(f"br label %{on}")
+        self.start(on)
 
     def drop(self) -> None:
         """Gives up what there is of the result."""
@@ -453,7 +447,6 @@ class _Stub:
         self.line(f"call void @Py_DecRef(ptr {whole})")
         self.line(f"br label %{on}")
         self.start(on)
-        self.dropped = on
 
     def context(self) -> tuple[str, str]:
         """The context of a call and its sentinel."""
@@ -565,13 +558,13 @@ class _Stub:
         on = self.label()
         if self.filled is not None:
             there, absent = self.label(), self.label()
-            self.branch(self.let("icmp eq ptr %out, null"), absent, there)
+            self.branch(self.let(f"icmp eq ptr {self.out}, null"), absent, there)
             self.start(there)
-            shape = self.load("%out", Offset.SHAPE)
+            shape = self.load(self.out, Offset.SHAPE)
             for d, size in enumerate(sizes):
                 self.must(f"eq i64 {self.load(shape, WORD * d, 'i64')}, {size}", "again")
-            self.copy(header, "%out", self.product(sizes), array.itemsize)
-            self.store(self.shared("%out"), base, offset, "ptr")
+            self.copy(header, self.out, self.product(sizes), array.itemsize)
+            self.store(self.shared(self.out), base, offset, "ptr")
             self.line(f"br label %{on}")
             self.start(absent)
         for given, address, object, others in self.given:

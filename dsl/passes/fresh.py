@@ -2,9 +2,10 @@
 
     %m = new %n; for %i = %lo, %hi, %1 { …; acc %m[%i], %a; next }
 
-becomes a `blank` memory, to which the loop stores what it added to zero, after the places before and behind are zeroed:
+becomes a `blank` memory, to which the loop stores what it added to zero, after the places before and behind are zeroed
+(where the loop runs: often these are none, or one, as can be seen then):
 
-    %m = new %n {blank=True}; for %k = 0, %lo - 1, 1 { store %m[%k], 0.0 … }; for %k = %hi + 1, %n - 1, 1 { … }
+    %m = new %n {blank=True}; if %lo <= %hi { for %k = 0, %lo - 1, 1 { store %m[%k], 0.0 … }; … } else { … all … }
     for %i = %lo, %hi, %1 { …; %b = add %a, 0.0; store %m[%i], %b; next }
 
 Where the loop does not run all places are before. So a shadow is written once, not zeroed, read, and written. The loop
@@ -78,17 +79,26 @@ def _rest(loop: Op, first: Op, made: Op) -> list[Op]:
     ends = [for_counter(first.args[1], loop, counter, b) for counter in (low, high)]
     least, most = ends if upwards else reversed(ends)
     ran = b.prim("le" if known(step) == 1 else "ge", low, high)
-    (size,) = made.args
-    begin = b.prim("select", ran, b.prim("min", least, size), size)
-    end = b.prim("select", ran, b.prim("max", b.prim("add", most, b.i64(1)), b.i64(0)), size)
-    for start, stop in ((b.i64(0), begin), (end, size)):
-        region = Region([I64])
-        inner = Builder(region, loop.span)
-        zeros = [inner.zero(t) for t in first.args[0].type.fields] if isinstance(first.args[0].type, Mem) else []
-        inner.op("store", (first.args[0], region.params[0], *zeros), first=0)
-        inner.next_()
-        b.op("for", (start, b.prim("sub", stop, b.i64(1)), b.i64(1)), (), [region])
+    m, (size,) = first.args[0], made.args
+    arms = [Region(), Region()]
+    some, all_ = (Builder(arm, loop.span) for arm in arms)
+    _zero(m, some.i64(0), some.prim("min", least, size), some)
+    _zero(m, some.prim("max", some.prim("add", most, some.i64(1)), some.i64(0)), size, some)
+    _zero(m, all_.i64(0), size, all_)
+    for arm in (some, all_):
+        arm.yield_()
+    b.op("if", (ran,), (), arms)
     return before.ops
+
+
+def _zero(m: Value, start: Value, stop: Value, b: Builder) -> None:
+    """Zero the records of a memory from one place to before another."""
+    assert isinstance(m.type, Mem)
+    region = Region([I64])
+    inner = Builder(region, b.span)
+    inner.op("store", (m, region.params[0], *map(inner.zero, m.type.fields)), first=0)
+    inner.next_()
+    b.op("for", (start, b.prim("sub", stop, b.i64(1)), b.i64(1)), (), [region])
 
 
 def _store(body: Region, op: Op) -> None:

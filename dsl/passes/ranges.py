@@ -4,7 +4,8 @@ A value is seen as base + constant. The base is nothing (the value is a constant
 is not resized in the function, or a parameter that the function's attr `sizes` names: it is not negative, and far from
 where integers wrap), or any other value. A counter lies
 between the bounds of its `for`. With a base of the last kind no constant may be involved, since it might wrap.
-What a `check` has found true is true behind it. Sums of constants are put together: (x + 1) - 1 is x.
+What a `check` has found true is true behind it. Sums of constants are put together: (x + 1) - 1 is x. The length of a
+memory that is not resized in the function is taken once.
 Exact in value and derivative.
 """
 
@@ -44,6 +45,7 @@ class _Decider:
         self.low: dict[Value, Value] = {}  # bounds of counters
         self.high: dict[Value, Value] = {}
         self.true: set[Value] = set()  # what checks have found
+        self.lengths: dict[Value, Value] = {}  # of memories, taken before
         self.mapping: dict[Value, Value] = {}
         self.changed = False
 
@@ -52,6 +54,7 @@ class _Decider:
         out = Region()
         b = Builder(out)
         found: list[Value] = []
+        measured: list[Value] = []
         for op in region.ops:
             substitute(op, self.mapping)
             b.span = op.span
@@ -70,7 +73,12 @@ class _Decider:
             out.ops.append(op)
             if op.name == "check":
                 found += self.learn(op.args[0])
+            elif op.name == "len" and op.args[0].type not in self.resized:
+                self.lengths[op.args[0]] = op.result
+                measured.append(op.args[0])
         self.true.difference_update(found)
+        for m in measured:
+            del self.lengths[m]
         region.ops = out.ops
 
     def bound(self, op: Op) -> None:
@@ -105,7 +113,7 @@ class _Decider:
             return None if answer is None else b.bool(answer)
         if op.name == "len" and op.args[0].type not in self.resized:
             made = made_by(op.args[0], "new")
-            return None if made is None else made.args[0]
+            return self.lengths.get(op.args[0]) if made is None else made.args[0]
         if op.name in ("ifld", "idiv") and known(op.args[1]) == 1:
             return op.args[0]
         if op.name == "max" and op.args[0].type == I64:

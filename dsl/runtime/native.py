@@ -21,7 +21,7 @@ from typing import Any
 
 from dsl.backend.layout import WORD, Header, slots_format
 from dsl.backend.shapes import API, KNOWN_WORDS, Dtype, Entry, Flag, Known, Offset, Shape
-from dsl.backend.stubs import CALL, FIRST, REFUSE, STUB, dispatcher, refuser, stub
+from dsl.backend.stubs import FIRST, GENERAL, NEXT, REFUSE, STUB, dispatcher, refuser, stub
 from dsl.runtime.boundary import Chunks, Direct, Owned, Through
 from dsl.runtime.buffers import Flat
 from dsl.runtime.lock import LOCK
@@ -50,11 +50,19 @@ def _insides_are_known() -> bool:
     return (
         ctypes.c_double.from_address(id(number) + Offset.VALUE).value == number
         and _word(id(number) + Offset.TYPE).value == id(float)
+        and _counts(pair)
         and _word(id(pair) + Offset.SIZE).value == 2
         and _word(id(pair) + Offset.ITEMS).value == id(number_in)
         and all(_flags(t).value == t.__flags__ for t in (int, dict, Exception))
         and all(hasattr(ctypes.pythonapi, name) for name in API)
     )
+
+
+def _counts(thing: object) -> bool:
+    """Whether references to an object are counted where they are looked for."""
+    count = ctypes.c_int32.from_address(id(thing) + Offset.COUNT)
+    before, more = count.value, [thing, thing]
+    return count.value == before + len(more)
 
 
 def _flags(t: type) -> ctypes.c_ulong:
@@ -131,8 +139,8 @@ class Callable(_Base):  # type: ignore[misc]
             for entry in reversed(linked):
                 entry.words[Entry.NEXT], following = following, entry.address
             before = self.entries
-            _word(id(self) + Offset.ENTRIES).value = linked[0].address if linked else 0
-            _word(id(self) + Offset.VECTORCALL).value = linked[0].first if linked else 0
+            slots = (ctypes.c_int64 * 2).from_address(id(self) + Offset.VECTORCALL)
+            slots[:] = [linked[0].first, linked[0].address] if linked else [0, 0]  # at once, for other threads
             self._entries = linked
             del before  # what was called so far may end now
 
@@ -245,18 +253,20 @@ def _addresses(text: str, *names: str, **further: int) -> list[int]:
 
 
 @cache
-def _call_address() -> int:
-    (found,) = _addresses(dispatcher(), CALL)
-    return found
+def _shared() -> dict[str, int]:
+    """The addresses of what is in the slot of objects with entries, and of what stubs jump to."""
+    names = (FIRST, NEXT, GENERAL)
+    return dict(zip(names, _addresses(dispatcher(), *names), strict=True))
 
 
 @cache
 def _stub_addresses(shape: Shape) -> tuple[int, int]:
     """A stub, and what is in the slot of an object whose first entry has it."""
-    call = _call_address()
+    shared = _shared()
+    rest = {name: shared[name] for name in (NEXT, GENERAL)}
     if not shape.plain:
-        return _addresses(stub(shape), STUB)[0], call
-    found, first = _addresses(stub(shape), STUB, FIRST, **{CALL: call})
+        return _addresses(stub(shape), STUB, **rest)[0], shared[FIRST]
+    found, first = _addresses(stub(shape), STUB, FIRST, **rest)
     return found, first
 
 
@@ -298,7 +308,7 @@ class NativeEntry:
 
     def stop(self) -> None:
         """Take no calls any more: memory that was noted has moved."""
-        (self.words[Entry.STUB],) = _addresses(refuser(), REFUSE)
+        self.words[Entry.STUB] = _addresses(refuser(), REFUSE, **_shared())[0]
 
 
 class _Owner:

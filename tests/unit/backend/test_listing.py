@@ -45,9 +45,10 @@ def test_a_plain_function_has_a_plain_signature() -> None:
     assert "call double @cbrt(double %x) nobuiltin nounwind willreturn memory(none)" in unit.llvm_raw
 
 
-def test_machine_code_is_that_of_the_function_alone() -> None:
-    text = compile_unit(parsed(ROOT), "f", 3).assembly
-    assert text.startswith("f:\n")
+@pytest.mark.parametrize(("name", "label"), [("f", "f:\n"), ("λ", '"λ":\n'), ("f'", '"f\'":\n')])
+def test_machine_code_is_that_of_the_function_alone(name: str, label: str) -> None:
+    text = compile_unit(parsed(ROOT.replace("@f", f"@{name}")), name, 3).assembly
+    assert text.startswith(label)
     assert "cbrt" in text and "ret" in text
     assert not re.search(r"^\s*\.(cfi|loc|section|globl)", text, re.M)
 

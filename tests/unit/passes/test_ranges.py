@@ -54,6 +54,19 @@ def test_integers_that_wrap_are_no_bounds() -> None:
     assert m.f(3) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("f(v, w) = length(v) + length(v) * length(w)", 2),
+        ("f(v, w) = (s = 0; length(v) > 3 && (s = length(w)); s + length(w))", 3),  # not where it has not been
+        ("f(v, w) = (s = length(v); push!(v, 1.0); s + length(v))", 2),
+    ],
+)
+def test_a_length_is_taken_once(text: str, times: int) -> None:
+    m = dsl.loads(text)
+    assert str(m.code_typed(f"f({V}, {V})")).count(" = len ") == times
+
+
 def test_sums_of_constants_are_put_together() -> None:
     m = dsl.loads("f(n) = ((n + 3) - 5) + 1")
     assert str(m.code_typed("f(1)")).count(" = sub") == 1

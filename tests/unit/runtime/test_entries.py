@@ -230,6 +230,21 @@ def test_recursion_has_a_limit_in_every_thread() -> None:
     assert caught == ["StackOverflowError"] * 4
 
 
+def test_each_entry_is_tried() -> None:
+    """One function for arguments of several shapes, plain ones and others, in every order; then what none takes."""
+    text = "square(x) = x * x\nsquare(v::Vector) = sum(v .* v)"
+    v = np.array([1.0, 2.0])
+    calls = [(2.0, 4.0), (3, 9), (True, 1), (v, 5.0), (np.float32(2.0), 4.0), (v[:0], 0.0)]
+    for turn in range(len(calls)):
+        square = dsl.loads(text, opt_level=3).square
+        for x, expected in (calls[turn:] + calls[:turn]) * 4:
+            assert square(x) == expected
+        assert len(square.entries) > 2 or not SUPPORTED
+        for wrong, keywords in (((), {}), ((2.0, 2.0), {}), ((2.0,), {"out": 3}), ((2.0,), {"x": 2.0}), (("2",), {})):
+            with pytest.raises(dsl.DslError):
+                square(*wrong, **keywords)
+
+
 def test_out() -> None:
     module = loaded()
     v, out = np.array([1.0, 2.0]), np.empty(2)
@@ -245,6 +260,10 @@ def test_out() -> None:
     out.flags.writeable = False
     with pytest.raises(dsl.DslError, match="read-only"):
         slope(v, out=out)
+    for keywords in ({"into": out}, {"out": out, "and": 1}, {"a": 3.0}):
+        with pytest.raises(dsl.DslError):
+            scaled(v, 3.0, **keywords)
+    assert scaled(v, 3.0).tolist() == (3.0 * v).tolist()
     strided = np.zeros(4)[::2]
     assert scaled(v, 3.0, out=strided) is strided and strided.tolist() == [6.0, 12.0]
 
