@@ -2,11 +2,11 @@
 
 A function of Python is an object with a vectorcall slot (`runtime/native.py`) and *entries*. An entry is a block of
 words: its stub, the native function, what that needs beside its arguments. A stub knows the shape of a call alone
-(`backend/shapes.py`), so all functions of one shape share one. It takes what the slot takes, and the entry; it gives what
-the slot gives: the result (a new reference), or null where an exception has been raised. Where the arguments are not of
-its shape, nothing has happened yet, and it jumps to the stub of the next entry, by `dfl.next`; behind the last one,
-`dfl.general` hands them to the method `_general` of the object as they are. The slot's code, `dfl.first`, jumps to the
-stub of the first entry. Nothing has to be kept in mind over these jumps, so that a call costs what its checks cost.
+(`backend/shapes.py`), so all functions of one shape share one. It takes what the slot takes, and the entry; it gives
+what the slot gives: the result (a new reference), or null where an exception has been raised. Where the arguments are
+not of its shape, nothing has happened yet, and it jumps to the stub of the next entry, by `dfl.next`; behind the last
+one, `dfl.general` hands them to the method `_general` of the object as they are. The slot's code, `dfl.first`, jumps to
+the stub of the first entry. Nothing has to be kept in mind over these jumps, so a call costs what its checks cost.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def _declarations() -> list[str]:
 def dispatcher() -> str:
     """The module of what all stubs share: `dfl.first`, `dfl.next` and `dfl.general`."""
     return STRAIGHT + "\n".join(_declarations()) + _DISPATCHER.format(
-        slot=_SLOT, entries=int(Offset.ENTRIES), first=FIRST, next=NEXT, general=GENERAL, size=int(Offset.SIZE), name=WORD * Known.GENERAL, place=WORD * Entry.NEXT,
+        slot=_SLOT, first=FIRST, next=NEXT, general=GENERAL, entries=int(Offset.ENTRIES), place=WORD * Entry.NEXT,
+        size=int(Offset.SIZE), name=WORD * Known.GENERAL,
     )  # fmt: skip
 
 
@@ -420,7 +421,7 @@ class _Stub:
         self.let_go(owner)
 
     def held(self) -> str:
-        """The entry's owner, which lives until it is let go. (No object of ours is one of those that are not counted.)"""
+        """The entry's owner, which lives until it is let go. (It is none of the objects that are not counted.)"""
         owner = self.load("%e", WORD * Entry.OWNER)
         more = self.let(f"add i32 {self.load(owner, Offset.COUNT, 'i32')}, 1")
         self.store(more, owner, Offset.COUNT, "i32")
