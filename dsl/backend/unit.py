@@ -41,6 +41,11 @@ class EmittedUnit:
     loops: bool                 # a call may take long
 
     @property
+    def straight(self) -> bool:
+        """A call is done at once, whatever the level. (As far as the text is there.)"""
+        return self.text.startswith(STRAIGHT)
+
+    @property
     def direct(self) -> bool:
         """The root takes and gives scalars only and cannot fail: it is called without an entry."""
         root = self.root

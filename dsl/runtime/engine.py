@@ -30,7 +30,7 @@ def compile_unit(
     program: Program, root: str, opt_level: int | None = None, *, lines: bool = True, cache: bool = False
 ) -> Unit:
     """The unit of a function. `opt_level` None: large code is compiled quickly at first, and optimised when it has run
-    for long. `lines`: with line tables (they do not change the code). `cache`: the object code is taken from the user's
+    for long; so is straight code, which is optimised when it is called again: much of it never is. `lines`: with line tables (they do not change the code). `cache`: the object code is taken from the user's
     store and kept there."""
     from dsl.backend.emit import emit
 
@@ -39,7 +39,7 @@ def compile_unit(
     level = wanted if emitted.size <= MOST_OPTIMISED else 0
     size = emitted.size + missing(emitted.support)  # of what optimising it goes through
     unit = Unit(emitted, level, size, cache)
-    unit.provisional = opt_level is None and level > 0 and size > AT_ONCE
+    unit.provisional = opt_level is None and level > 0 and (size > AT_ONCE or emitted.straight)
     if unit.provisional and cache and known(emitted.text, level):  # an earlier process has optimised it
         unit.provisional = False
     return unit
@@ -63,8 +63,8 @@ class Unit:
 
     @property
     def outgrown(self) -> bool:
-        """Whether the code is provisional, and has run for as long as it takes to make it faster."""
-        return self.provisional and self.spent > WORTH_AN_OP * self.size
+        """Whether the code is provisional, and has run for as long as it takes to make it faster, or once."""
+        return self.provisional and self.spent > (0.0 if self.emitted.straight else WORTH_AN_OP * self.size)
 
     def optimise(self) -> None:
         """Replace provisional code. What runs in it goes on, and the bits are the same."""

@@ -134,18 +134,19 @@ def _written_unit(unit: EmittedUnit) -> Any:
     sites = tuple((s.code, s.text, s.hint, place(s.span), written_leaves(s.types)) for s in unit.sites)
     prints = tuple((text, written_leaves(types)) for text, types in unit.prints)
     texts = tuple((source.name, source.text) for source in sources)
-    return signature, sites, prints, texts, tuple(getattr(unit, name) for name in _PLAIN)
+    plain = tuple(getattr(unit, name) for name in _PLAIN)
+    return signature, sites, prints, texts, plain, unit.text if unit.straight else ""  # it may soon be optimised
 
 
 def _read_unit(tree: Any) -> EmittedUnit:
-    (symbol, params, results, context, recursive), sites, prints, texts, plain = tree
+    (symbol, params, results, context, recursive), sites, prints, texts, plain, text = tree
     sources = [Source(name, text) for name, text in texts]
 
     def span(place: Any) -> Span:
         return NO_SPAN if place is None else Span(sources[place[0]], place[1], place[2])
 
     return EmittedUnit(
-        text="",
+        text=text,
         root=Signature(symbol, read_leaves(params), read_leaves(results), context, recursive),
         sites=tuple(FailureSite(c, t, hint, span(at), read_leaves(types)) for c, t, hint, at, types in sites),
         prints=tuple((text, read_leaves(types)) for text, types in prints),
@@ -228,7 +229,7 @@ class Kept(Specialised):
         self.native = made = Unit(_read_unit(unit), opt_level, size, options.cache)
         made.provisional = provisional
         made.code = objects
-        made.again = self._emitted
+        made.again = None if made.emitted.text else self._emitted
         made.linked = self._linked
 
     def _emitted(self) -> EmittedUnit:

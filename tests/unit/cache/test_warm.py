@@ -76,6 +76,18 @@ def test_a_second_process_reads_and_compiles_nothing(own_store: Path) -> None:
     assert cold[0].splitlines()[0].split()[0] == repr(5 * math.sin(2.0) + 4.0)
 
 
+def test_straight_code_is_optimised_without_its_program(own_store: Path) -> None:
+    """It was called once by the process that has kept it, and is optimised when it is called again."""
+    expected = dsl.loads(PROGRAM).root(2.25)
+    for _ in range(3):  # the second finds code of the lowest level, the third what that has made of it
+        module = warm()
+        found = [module.root(2.25) for _ in range(3)]
+        assert found == [expected] * 3
+        with pytest.raises(dsl.DslError, match="sqrt"):
+            module.root(-1.0)
+        assert not is_read(module)
+
+
 def test_values_are_the_same(own_store: Path) -> None:
     rows = np.arange(6.0).reshape(2, 3)
     calls = [

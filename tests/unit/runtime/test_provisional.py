@@ -1,4 +1,5 @@
-"""Large code is compiled quickly at first, and optimised when it has run for as long as that takes."""
+"""Large code is compiled quickly at first, and optimised when it has run for as long as that takes; straight code, when
+it is called again."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from dsl.runtime.support import functions, missing
 
 LOOPS = "\n".join(f"  for i in 1:{k + 3}\n    t = y * 0.9 + x\n    y = t / (1.0 + t * t)\n  end" for k in range(150))
 SCALAR = f"function f(x)\n  y = x\n{LOOPS}\n  y\nend\n"
+STRAIGHT = "f(x) = sqrt(x) + 1.5x"
 ARRAY = f"function f(v)\n  x = sum(v)\n  y = x\n{LOOPS}\n  v .* y\nend\n"
 
 
@@ -55,11 +57,23 @@ def test_calls_with_arrays_go_over_to_the_new_code(levels, monkeypatch):
     assert bool(f.entries) == SUPPORTED
 
 
-def test_small_code_and_a_level_that_is_asked_for_are_compiled_at_once(levels):
-    dsl.loads("f(x) = x^2 + 1.5x").f(0.5)
+def test_small_code_with_loops_and_a_level_that_is_asked_for_are_compiled_at_once(levels):
+    dsl.loads("f(x) = (for i in 1:9; x = x^2 + 1.5x; end; x)").f(0.5)
     dsl.loads(SCALAR, opt_level=3).f(0.5)
     dsl.loads(SCALAR, opt_level=0).f(0.5)
-    assert levels == [engine.BEST, 3, 0]
+    dsl.loads(STRAIGHT, opt_level=3).f(0.5)
+    assert levels == [engine.BEST, 3, 0, 3]
+
+
+def test_straight_code_is_optimised_when_it_is_called_again(levels):
+    f = dsl.loads(STRAIGHT).f
+    first = f(0.5)
+    assert levels == [0]
+    assert [f(0.5) for _ in range(3)] == [first] * 3
+    assert levels == [0, engine.BEST]
+    assert bool(f.entries) == SUPPORTED
+    with pytest.raises(dsl.DslError, match="sqrt"):
+        f(-0.5)
 
 
 def test_support_code_that_is_missing_counts(levels, monkeypatch):
