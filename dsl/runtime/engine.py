@@ -30,8 +30,8 @@ def compile_unit(
     program: Program, root: str, opt_level: int | None = None, *, lines: bool = True, cache: bool = False
 ) -> Unit:
     """The unit of a function. `opt_level` None: large code is compiled quickly at first, and optimised when it has run
-    for long; so is straight code, which is optimised when it is called again: much of it never is. `lines`: with line tables (they do not change the code). `cache`: the object code is taken from the user's
-    store and kept there."""
+    for long; so is straight code, which is optimised when it is called again: much of it never is. `lines`: with line
+    tables (they do not change the code). `cache`: the object code is taken from the user's store and kept there."""
     from dsl.backend.emit import emit
 
     emitted = emit(program, root, lines=lines)
