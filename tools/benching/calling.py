@@ -1,9 +1,10 @@
 """`tools/bench calls`: what a call from Python takes, beside its native code.
 
 Functions with next to no work, so that what is left is the way from Python and back: ours, an extension in C by hand
-(gcc), `math.sin` and a lambda in one process, taking turns; those of Numba and JAX in processes of their own, with
-the extension beside them, so that their times can be set against ours by what the extension takes in both. Times are
-nanoseconds a call, the loop around it taken off: the median over the rounds of the least in each.
+(gcc; its functions, and objects of a type of its own that do the same), `math.sin` and a lambda in one process, taking
+turns; those of Numba and JAX in processes of their own, with the extension beside them, so that their times can be set
+against ours by what the extension takes in both. Times are nanoseconds a call, the loop around it taken off: the median
+over the rounds of the least in each.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def of_c(out: Any) -> dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]]:
     c, x = extension(), vector()
     return {
         "square": (c.square, (2.0,), {}), "slope": (c.slope, (2.0,), {}), "six": (c.six, SIX, {}),
-        "fresh": (c.fresh, (x,), {}), "into": (c.into, (x, out), {}),
+        "fresh": (c.fresh, (x,), {}), "into": (c.into, (x, out), {}), "square_object": (c.square_object, (2.0,), {}),
+        "slope_object": (c.slope_object, (2.0,), {}),
     }  # fmt: skip
 
 
@@ -211,13 +213,18 @@ def table(count: int = 15) -> Iterator[str]:
     others = {peer: measured([peer, *beside], count) for peer in ("numba", "jax")}
     native = native_times()
     yield f"math.sin {median(ours['math.sin']):.0f} ns, a lambda {median(ours['lambda']):.0f} ns"
-    yield f"{'':22}{'ours':>8}{'native':>8}{'over it':>9}{'limit':>7}{'C':>8}{'ours/C':>8}{'numba':>9}{'jax':>9}"
+    columns = {"ours": 8, "native": 8, "over it": 9, "limit": 7, "C": 8, "ours/C": 8, "object": 8, "numba": 9, "jax": 9}
+    yield " " * 22 + "".join(title.rjust(width) for title, width in columns.items())
     for title, name in ROWS.items():
         mine = median(ours[f"dfl {name}"])
         line = f"{title:22}{mine:8.0f}{native[name]:8.1f}{mine - native[name]:9.0f}{LIMITS[name]:7}"
         if beside:
             ratio = median([a / b for a, b in zip(ours[f"dfl {name}"], ours[f"C {name}"], strict=True)])
             line += f"{median(ours[f'C {name}']):8.0f}{ratio:8.2f}"
+            made = ours.get(f"C {name}_object")
+            line += f"{median(made):8.0f}" if made else f"{'-':>8}"
+        else:
+            line += 3 * f"{'-':>8}"
         for found in others.values():
             value = None if isinstance(found, str) else found.get(f"{next(iter(found)).split()[0]} {name}")
             line += f"{median(value):9.0f}" if value else f"{'-':>9}"

@@ -4,6 +4,7 @@
 #include <Python.h>
 #include <math.h>
 #include <numpy/arrayobject.h>
+#include <structmember.h>
 
 static PyObject *square(PyObject *self, PyObject *arg) {
     double x = PyFloat_AsDouble(arg);
@@ -78,6 +79,31 @@ static PyObject *into(PyObject *self, PyObject *const *args, Py_ssize_t n) {
     return pair(gradient(PyArray_DATA(x), PyArray_DATA(g), PyArray_SIZE(x)), (PyObject *)g);
 }
 
+/* The first two again as objects of a type of its own, which may have attributes: `grad`, say. A builtin has none. */
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call;
+    PyObject *(*function)(PyObject *, PyObject *);
+} Object;
+
+static PyObject *call(PyObject *self, PyObject *const *args, size_t n, PyObject *names) {
+    if (names || PyVectorcall_NARGS(n) != 1) return PyErr_Format(PyExc_TypeError, "one number is wanted");
+    return ((Object *)self)->function(self, args[0]);
+}
+
+static PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(Object, call), READONLY, NULL}, {NULL}};
+
+static PyType_Slot slots[] = {{Py_tp_members, members}, {Py_tp_call, PyVectorcall_Call}, {0, NULL}};
+
+static PyType_Spec spec = {"calls.Object", sizeof(Object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL, slots};
+
+static int add_object(PyObject *module, PyTypeObject *type, const char *name, PyObject *(*function)(PyObject *, PyObject *)) {
+    Object *made = PyObject_New(Object, type);
+    if (!made) return -1;
+    made->call = call, made->function = function;
+    return PyModule_AddObject(module, name, (PyObject *)made);
+}
+
 static PyMethodDef methods[] = {
     {"square", square, METH_O, ""},
     {"slope", slope, METH_O, ""},
@@ -91,5 +117,8 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "calls", NULL, -1, me
 
 PyMODINIT_FUNC PyInit_calls(void) {
     import_array();
-    return PyModule_Create(&module);
+    PyObject *made = PyModule_Create(&module), *type = PyType_FromSpec(&spec);
+    if (!made || !type || add_object(made, (PyTypeObject *)type, "square_object", square) ||
+        add_object(made, (PyTypeObject *)type, "slope_object", slope)) return NULL;
+    return made;
 }
