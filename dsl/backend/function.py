@@ -71,6 +71,7 @@ _ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
 _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
 _LONG_BODY = 64  # lines; a kernel of numbers counts as …
 _KERNEL = 30     # … so many
+LONG_BLOCK = 500  # lines
 _PLAIN_NAME = re.compile(r"[-a-zA-Z$_.][-a-zA-Z$_.0-9]*")
 
 
@@ -93,6 +94,7 @@ class FunctionEmitter:
         self.taken: set[str] = {"ctx", "out", "entry", "failed", "scratch", "inside"}
         self.count = 0
         self.block = "entry"
+        self.begun = 0        # the line with which the block begins
         self.loops = 0        # how many are around the place of the walk
         self.where = ""       # the suffix that gives an instruction its place in the source
         self.span: Span = fn.span
@@ -131,6 +133,7 @@ class FunctionEmitter:
     def start(self, label: str) -> None:
         self.lines.append(f"{label}:")
         self.block = label
+        self.begun = len(self.lines)
 
     def jump(self, label: str) -> None:
         self.line(f"br label %{label}")
@@ -225,7 +228,15 @@ class FunctionEmitter:
                     self.line("unreachable")
                 case _:
                     self.simple(op)
+                    self.divide()
         self.data = outside
+
+    def divide(self) -> None:
+        """End a block that has become long: at its lowest level, LLVM needs time that is quadratic in the length."""
+        if len(self.lines) - self.begun > LONG_BLOCK:
+            label = self.fresh("on")
+            self.jump(label)
+            self.start(label)
 
     @staticmethod
     def exit(op: Op, frame: Frame | None) -> Join:

@@ -52,11 +52,14 @@ class _Inliner:
             return
         self.sizes[fn.name] = self.full[fn.name]
 
-    def wanted(self, name: str, room: int) -> bool:
+    def wanted(self, name: str) -> bool:
+        """Whether the function that is looked at takes in another one."""
         if name not in self.sizes:
             return False
-        length = self.sizes[name]
-        return length <= TINY or (length <= room and (length <= SMALL or self.uses[name] == 1))
+        length, own = self.sizes[name], self.full[self.name]
+        if self.uses[name] == 1 and not self.shared and own <= SMALL:  # little more than another name for it
+            return True
+        return length <= TINY or (length <= BUDGET - own and (length <= SMALL or self.uses[name] == 1))
 
     def function(self, fn: Function) -> None:
         self.full[fn.name] = size(fn)
@@ -84,7 +87,7 @@ class _Inliner:
         ops: list[Op] = []
         for op in region.ops:
             substitute(op, self.mapping)
-            if op.name == "call" and self.wanted(called(op), BUDGET - self.full[self.name]):
+            if op.name == "call" and self.wanted(called(op)):
                 self.changed.add(self.name)
                 self.full[self.name] += self.sizes[called(op)] - bool(op.args)
                 if not self.splice(op, ops):

@@ -1,9 +1,14 @@
-"""Long bodies of loops that add up are not put side by side: LLVM took minutes to look whether that would pay."""
+"""Long code: where LLVM would take time that grows faster than the code."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+
+from dsl.backend.function import LONG_BLOCK
+from dsl.interp import run
+from dsl.ir.text import parse_program
+from dsl.runtime.engine import compile_unit
 
 PROGRAM = '''
 import dsl
@@ -70,6 +75,42 @@ print(m.f(0.5, 0.25, 7))
 '''
 
 
+def test_long_blocks_are_divided() -> None:
+    """Also where an arm or a body ends in another block than it began with."""
+
+    def additions(stem: str, first: str, count: int) -> str:
+        values = [first, *(f"%{stem}{k}" for k in range(count))]
+        return "\n".join(f"{v}: f64 = add {u}, %x" for u, v in zip(values, values[1:], strict=False))
+
+    n = 3 * LONG_BLOCK
+    last = f"{n - 1}"
+    text = f"""
+    fn @f(%x: f64, %c: bool, %n: i64) -> f64 {{
+      %1: i64 = const 1
+      {additions("a", "%x", n)}
+      %s: f64 = if %c {{
+        {additions("b", "%a" + last, n)}
+        yield %b{last}
+      }} else {{
+        yield %x
+      }}
+      %t: f64 = for %i = %1, %n, %1 (%u: f64 = %s) {{
+        {additions("d", "%u", n)}
+        next %d{last}
+      }}
+      return %t
+    }}
+    """
+    program = parse_program(text)
+    for level in (0, 3):
+        unit = compile_unit(program, "f", level)
+        blocks = [block.count("\n") for block in unit.llvm_raw.split(":\n")]
+        assert max(blocks[1:]) <= LONG_BLOCK + 10
+        for args in ([0.1, True, 3], [0.1, False, 0]):
+            assert unit.call(args) == run(program, "f", args)
+
+
 def test_sums_of_long_terms_are_compiled_in_time() -> None:
+    """They are not put side by side: LLVM took minutes to look whether that would pay."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
