@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -80,7 +81,7 @@ def test_long_blocks_are_divided() -> None:
 
     def additions(stem: str, first: str, count: int) -> str:
         values = [first, *(f"%{stem}{k}" for k in range(count))]
-        return "\n".join(f"{v}: f64 = add {u}, %x" for u, v in zip(values, values[1:], strict=False))
+        return "\n".join(f"{v}: f64 = add {u}, %x" for u, v in itertools.pairwise(values))
 
     n = 3 * LONG_BLOCK
     last = f"{n - 1}"
