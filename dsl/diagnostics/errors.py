@@ -105,8 +105,8 @@ def _excerpt(span: Span) -> list[str]:
     if span.source is NO_SPAN.source:
         return []
     line, col = span.source.line_col(span.start)
-    text = span.source.line_text(line).expandtabs(1)
-    text, before = _window(text, col - 1)
+    text, before = _window(span.source.line_text(line), col - 1)
+    text = text.expandtabs(1)
     width = max(1, min(span.end - span.start, len(text) - before))
     number = str(line)
     margin = " " * len(number)
