@@ -350,10 +350,11 @@ class Expander:
         for i in refs:
             if i in tangents:
                 d.shadows.add_to(memories[0][i], tangents[i], b)
-        inner, returned = self.taylor.function(fn, pattern, order)
+        given = tuple(order if i in refs else 1 for i in sorted(pattern.params))
+        inner, returned = self.taylor.function(fn, pattern, order, given)
         series = [
-            memories[k][i] if i in refs else b.zero(dual_type(fn.params[i].type)) if k else tangents[i]
-            for i in sorted(pattern.params) for k in range(order)
+            memories[k][i] if i in refs else tangents[i]
+            for i, count in zip(sorted(pattern.params), given, strict=True) for k in range(count)
         ]  # fmt: skip
         made = b.call(inner, [*new.params[:p], *series])
         parts = {k: made[n + j * order : n + (j + 1) * order] for j, k in enumerate(returned)}

@@ -4,8 +4,9 @@ Beside the value y(0) of each varied number stand y₁ … yₙ with y(t) = y(0)
 hold such numbers stand n memories of the same structure. Sums and products follow the usual recurrences. Everything
 else follows from its entry in the primitive table, y' = Σ ∂y/∂xᵢ · xᵢ', read as an equation of series:
 
-    k yₖ = Σᵢ Σⱼ j xᵢⱼ (∂y/∂xᵢ)ₖ₋ⱼ ,  j = 1 … k
+    yₖ = Σᵢ Σⱼ j/k xᵢⱼ (∂y/∂xᵢ)ₖ₋ⱼ ,  j = 1 … k
 
+(the weighed xᵢⱼ wait for nothing that is made on the way, and no division is in the way from one coefficient to the next)
 where the series of the partial derivative is made in the same way from the formula of the entry. A formula that it
 mentions again is the same one (sin asks for cos, which asks for sin), so the work is quadratic in n; powers with an
 exponent that is no small constant make a chain of n formulas, and cubic work. (Griewank, Walther: Evaluating
@@ -53,6 +54,7 @@ class Node:
         self.name = ""
         self.operands: list[Node] = []
         self.partials: dict[int, Node] | None = None
+        self.weighed: dict[tuple[int, int], Value] = {}  # coefficient j times j/k, by j and k
 
 
 class Series:
@@ -187,13 +189,17 @@ class Series:
             for j in range(1, k + 1):
                 if self._there(x, j) and self._there(p, k - j):
                     void = (x.conditional, p.conditional and j < k)
-                    term = self.times(self.at(x, j), self.at(p, k - j), *void)
-                    assert term is not None
-                    weighed = term if j == 1 else self.b.prim("mul", term, self.b.const(float(j), term.type))
-                    total = self.sum(total, weighed)
-        if total is None or k == 1:
-            return total
-        return self.b.prim("div", total, self.b.const(float(k), total.type))
+                    total = self.sum(total, self.times(self.weighed(x, j, k), self.at(p, k - j), *void))
+        return total
+
+    def weighed(self, x: Node, j: int, k: int) -> Value:
+        """Coefficient j of a node, which is there, times j/k."""
+        made = x.weighed.get((j, k))
+        if made is None:
+            c = self.at(x, j)
+            assert c is not None
+            made = x.weighed[j, k] = c if j == k else self.b.prim("mul", c, self.b.const(j / k, c.type))
+        return made
 
     def _partials(self, n: Node) -> dict[int, Node]:
         """The partial derivatives by the operands that vary, as formulas of the operands and the result."""
@@ -224,20 +230,25 @@ class Return(Protocol):
     def __call__(self, sweep: Taylor, op: Op, b: Builder, /) -> None: ...
 
 
+Given = tuple[int, ...]  # of each parameter with a series: how many coefficients are given; the others are zero
+
+
 class Functions:
     """Makes functions with series of functions of a program, each once: (primals…, coefficients of the parameters of
     the pattern…) -> (results…, coefficients of the results `returned`…)."""
 
     def __init__(self, deriver: Deriver) -> None:
         self.deriver = deriver
-        self._made: dict[tuple[str, Pattern, int], tuple[str, list[int]]] = {}
+        self._made: dict[tuple[str, Pattern, int, Given], tuple[str, list[int]]] = {}
+        self._making: list[str] = []  # names of functions
 
-    def function(self, fn: Function, pattern: Pattern, order: int) -> tuple[Function, list[int]]:
-        d, key = self.deriver, (fn.name, pattern, order)
+    def function(self, fn: Function, pattern: Pattern, order: int, given: Given) -> tuple[Function, list[int]]:
+        d, key = self.deriver, (fn.name, pattern, order, given)
         if key not in self._made:
             activity = d.activity(fn, pattern)
-            given, returned = sorted(pattern.params), returned_duals(fn, activity, scalars=True)
-            params = [p.type for p in fn.params] + [_dual(fn.params[i].type) for i in given for _ in range(order)]
+            varied, returned = sorted(pattern.params), returned_duals(fn, activity, scalars=True)
+            counts = dict(zip(varied, given, strict=True))
+            params = [p.type for p in fn.params] + [_dual(fn.params[i].type) for i in varied for _ in range(counts[i])]
             results = [*fn.results, *(_dual(fn.results[k]) for k in returned for _ in range(order))]
             new = d.new_function(f"{fn.name}.taylor{order}", params, results, fn)
             self._made[key] = new.name, returned
@@ -248,10 +259,13 @@ class Functions:
 
             sweep = Taylor(activity, self, order, leave)
             sweep.values.update(zip(fn.params, new.params, strict=False))
-            for j, i in enumerate(given):
-                at = len(fn.params) + j * order
-                sweep.series[fn.params[i]] = list(new.params[at : at + order])
+            coefficients = iter(new.params[len(fn.params) :])
+            for i in varied:
+                known: Coefficients = [next(coefficients) for _ in range(counts[i])]
+                sweep.series[fn.params[i]] = known + [None] * (order - counts[i])
+            self._making.append(fn.name)
             sweep.region(fn.body, Builder(new.body, fn.span), [])
+            self._making.pop()
         name, returned = self._made[key]
         return d.program.functions[name], returned
 
@@ -264,8 +278,11 @@ class Functions:
             return
         if self.deriver.rule_of(callee.name) is not None and (pattern.params or pattern.results):
             raise refuse(f"{callee.title or callee.name}, which has a derivative rule", op.span)
-        fn, returned = self.function(callee, pattern, sweep.order)
-        coefficients = [c for i in sorted(pattern.params) for c in sweep.coefficients(op.args[i], b)]
+        varied = [op.args[i] for i in sorted(pattern.params)]
+        again = callee.name in self._making  # as often as it calls itself, others might be given
+        given = tuple(sweep.order if again or is_ref(a.type) else sweep.given(a) for a in varied)
+        fn, returned = self.function(callee, pattern, sweep.order, given)
+        coefficients = [c for a, count in zip(varied, given, strict=True) for c in sweep.coefficients(a, b)[:count]]
         made = b.call(fn, [*(sweep.values[a] for a in op.args), *coefficients])
         sweep.receive_call(op, made, returned)
 
@@ -297,6 +314,10 @@ class Taylor:
         t = tangent(v.type)
         assert t is not None
         return [b.zero(t) if c is None else c for c in self.series.get(v, [None] * self.order)]
+
+    def given(self, v: Value) -> int:
+        """How many coefficients of a value there are, up to the last that is not zero for sure."""
+        return max((k for k, c in enumerate(self.series.get(v, ()), 1) if c is not None), default=0)
 
     # ------------------------------------------------------------ control flow
     def types(self, vs: Sequence[Value]) -> list[LeafType]:

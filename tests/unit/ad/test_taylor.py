@@ -128,6 +128,25 @@ def test_series_and_derivatives_nest(m: dsl.Module) -> None:
     assert m.eval("rational''''(0.5)") == pytest.approx(fourth, rel=1e-11)
 
 
+def test_coefficients_that_are_not_there_make_no_terms(m: dsl.Module) -> None:
+    """The argument is x + t: where x is infinite, 0 x would be no number."""
+    assert m.eval("taylor(x -> x^2, Inf, 3)").tolist() == [math.inf, math.inf, 1.0, 0.0]
+    text = """
+    square(x) = x * x
+    bell(x) = exp(-square(x))
+    f(x) = taylor(bell, x, 10)[11]
+    deep(n, x) = n < 1 ? x : square(other(n - 1, x))
+    other(n, x) = n < 1 ? x : deep(n - 1, 0.5x)
+    """
+    module = dsl.loads(text)
+    # exp's recurrence has one term for each of the two coefficients of x²: two products and a sum, or none
+    assert module.code_typed("f(0.5)").count(" = add ") <= 10
+    assert module.code_typed("f(0.5)").count(" = mul ") <= 45
+    with mpmath.workdps(60):
+        expected = mpmath.taylor(lambda x: (x / 4) ** 4, mpmath.mpf("0.75"), 5)
+    near(module.eval("taylor(x -> deep(4, x), 0.75, 5)"), expected)
+
+
 def test_the_code_grows_with_the_square() -> None:
     """Nested derivatives double with each order; a series does not."""
     orders = (5, 10, 20)
