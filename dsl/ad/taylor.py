@@ -6,7 +6,7 @@ else follows from its entry in the primitive table, y' = Σ ∂y/∂xᵢ · xᵢ
 
     yₖ = Σᵢ Σⱼ j/k xᵢⱼ (∂y/∂xᵢ)ₖ₋ⱼ ,  j = 1 … k
 
-(the weighed xᵢⱼ wait for nothing that is made on the way, and no division is in the way from one coefficient to the next)
+(the weighed xᵢⱼ wait for nothing that is made on the way: no division is between a coefficient and the next)
 where the series of the partial derivative is made in the same way from the formula of the entry. A formula that it
 mentions again is the same one (sin asks for cos, which asks for sin), so the work is quadratic in n; powers with an
 exponent that is no small constant make a chain of n formulas, and cubic work. (Griewank, Walther: Evaluating

@@ -10,7 +10,8 @@ is made of that. It becomes a loop that adds to each place once, and carries wha
 
 In general, a place moves by a constant *stride* in an iteration, and the accumulations of a *chain* are so many
 iterations (their *lag*) ahead of the last one that comes to a place. What is pending for the places between is carried,
-and added behind the loop. Places that do not move (stride 0) are added to behind the loop only.
+and added behind the loop. Places that do not move (stride 0) are added to behind the loop only; what comes to one place
+in the same iteration is added up first.
 
 Cotangents have no order in which they add up; everything else keeps its bits, if nothing but accumulations can tell
 that some of them come later. So a loop is left alone that calls, or does anything to memory that is not understood
@@ -201,7 +202,7 @@ def _split(family: list[_Place]) -> list[_Chain]:
             start = lag
             chains.append(_Chain(first.op.args[0], first.stride, {}))
         chains[-1].lags[lag - start] = ahead[lag]
-    return [c for c in chains if len(c.lags) > 1]
+    return [c for c in chains if len(c.ops) > 1]
 
 
 # ---------------------------------------------------------------- the loop
@@ -238,6 +239,8 @@ def _carried(loop: Op, chains: Sequence[_Chain]) -> list[Op]:
     b = Builder(around, loop.span)
     left = [(chain, chain.negated, _carry_chain(loop, chain, b)) for chain in chains]
     around.ops.append(loop)
+    if not any(sums for _, _, sums in left):
+        return around.ops
     ran = b.prim("le" if _step(loop) > 0 else "ge", *loop.args[:2])
 
     def add(arm: Builder) -> None:

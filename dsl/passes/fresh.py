@@ -10,8 +10,9 @@ becomes a `blank` memory, to which the loop stores what it added to zero, after 
 
 Where the loop does not run all places are before. So a shadow is written once, not zeroed, read, and written. The loop
 mentions the memory once, unconditionally, for whole records; nothing refers to the memory before, so it has no other
-name. Each place is one of the memory, and they are different and side by side, since one differs from the next by one;
-a loop that will fail a check may have others, so what is zeroed before it is cut to the memory.
+name. Loops in the arms of an `if` do as well, each the first in its arm; other arms zero. Each place is one of the memory, and they are
+different and side by side, since one differs from the next by one; a loop that will fail a check may have others, so
+what is zeroed before it is cut to the memory.
 Exact in value: what is not negative zero stays what it is when zero is added, as it was. Runs after `carry`, which puts
 what comes to a place in several iterations together. No derivative is taken afterwards.
 """
@@ -23,6 +24,7 @@ from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder, known
 from dsl.passes.blank import mentioned
 from dsl.passes.common import for_counter
+from dsl.records import dataclass
 from dsl.types import I64, Mem
 
 
@@ -34,23 +36,58 @@ def fresh(fn: Function) -> bool:
 def _region(region: Region) -> bool:
     changed = False
     waiting: dict[Value, Op] = {}
-    ops: list[Op] = []
+    found: list[tuple[Op, list[_Use]]] = []
     for op in region.ops:
         for inner in op.regions:
             changed |= _region(inner)
         if op.name != "len":
             for m in [m for m in mentioned(op) if m in waiting]:
                 made = waiting.pop(m)
-                first = _first(op, m)
-                if first is not None:
-                    ops += _rest(op, first, made)
-                    _store(op.regions[0], first)
-                    made.attrs["blank"] = changed = True
+                uses = _uses(region, op, m)
+                if uses is not None:
+                    found.append((made, uses))
         if op.name == "new" and not op.attrs.get("blank"):
             waiting[op.result] = op
-        ops.append(op)
-    region.ops[:] = ops
-    return changed
+    for made, uses in found:
+        for use in uses:
+            use.apply(made)
+        made.attrs["blank"] = True
+    return changed or bool(found)
+
+
+@dataclass(frozen=True)
+class _Use:
+    """The loop of a region that is the first to do something with a memory, by one op; none where the memory has to be
+    zeroed when the region begins."""
+
+    region: Region
+    loop: Op | None = None
+    op: Op | None = None
+
+    def apply(self, made: Op) -> None:
+        if self.loop is None or self.op is None:
+            b = Builder(Region(), made.span)
+            _zero(made.result, b.i64(0), made.args[0], b)
+            self.region.ops[:0] = b.region.ops
+        else:
+            at = self.region.ops.index(self.loop)
+            self.region.ops[at:at] = _rest(self.loop, self.op, made)
+            _store(self.loop.regions[0], self.op)
+
+
+def _uses(region: Region, op: Op, m: Value) -> list[_Use] | None:
+    """How a memory is first used on every way through an op of a region that mentions it; None where there is no loop
+    that could be the first."""
+    if op.name == "for":
+        first = _first(op, m)
+        return None if first is None else [_Use(region, op, first)]
+    if op.name != "if":
+        return None
+    found: list[_Use] = []
+    for arm in op.regions:
+        inner = next((o for o in arm.ops if o.name != "len" and m in mentioned(o)), None)
+        found += (inner and _uses(arm, inner, m)) or [_Use(arm)]
+    return found if any(use.loop is not None for use in found) else None
 
 
 def _first(loop: Op, m: Value) -> Op | None:

@@ -4,8 +4,9 @@
 
 becomes a loop that carries whether all of them are good, and, where they are not, the loop as it was, which comes to
 the same failure at the same iteration with the same operands. So that it does, and that nothing can tell that
-iterations behind the failure were begun, the loop only stores to memory that the function made, that nothing else
-refers to and that the loop does not load from, has no other checks (these guard memory), and none in an arm of an `if`.
+iterations behind the failure were begun, the loop only stores, or adds, to memory that the function made, that nothing
+else refers to and that the loop does not load from, has no other checks (these guard memory), and none in an arm of an
+`if`.
 Exact in value. What is checked does not matter to the iterations themselves: outside its domain a function gives NaN.
 """
 
@@ -18,6 +19,7 @@ from dsl.types import BOOL, is_ref
 
 DOMAIN = "E0401"
 _HANDS_ON = frozenset({"store", "push", "pack"})
+_FILLS = frozenset({"store", "acc"})
 MOST_OPS = 300  # of a loop: it is there twice afterwards
 
 
@@ -48,8 +50,8 @@ def _can_be_late(body: Region, known: set[Value]) -> bool:
     inside = list(body.walk())
     if not checks or len(inside) > MOST_OPS:
         return False
-    stored = {op.args[0] for op in inside if op.name == "store"}
-    others = {a for op in inside if op.name != "store" for a in op.args if is_ref(a.type)}
+    stored = {op.args[0] for op in inside if op.name in _FILLS}
+    others = {a for op in inside if op.name not in _FILLS for a in op.args if is_ref(a.type)}
     return (
         stored.isdisjoint(others | known)
         and all(isinstance(m.owner, Op) and m.owner.name == "new" for m in stored)
@@ -59,7 +61,7 @@ def _can_be_late(body: Region, known: set[Value]) -> bool:
 
 def _is_quiet(op: Op) -> bool:
     """Nothing happens but that its results are there (numbers: no reference to what is stored to), or a store."""
-    if op.name in ("store", "if", "yield", "next"):
+    if op.name in _FILLS or op.name in ("if", "yield", "next"):
         return not any(is_ref(a.type) for a in op.args[1:])
     i = info(op)
     only_reads = not (i.writes or i.makes or i.raises or i.effect)

@@ -25,6 +25,7 @@ from dsl.passes.inline import inline
 from dsl.passes.lanes import lanes
 from dsl.passes.late import late_checks
 from dsl.passes.licm import licm
+from dsl.passes.merge import merge
 from dsl.passes.promote import promote
 from dsl.passes.ranges import ranges
 from dsl.passes.reachable import reachable
@@ -64,6 +65,7 @@ def optimise(
         run.done("ranges", ranges(program, run.active))
         run.done("counted", counted(program, run.active))
         run.each("licm", partial(licm, exact=not final))
+        run.each("merge", merge)
         quiet = quiet_functions(program, roots)
         run.each("dce", partial(dce, quiet=quiet))
         if not run.changed:

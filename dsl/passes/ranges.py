@@ -206,9 +206,22 @@ def _less(d: _Decider, x: Value, y: Value) -> bool | None:
     return True if d.at_most(x, y, strictly=True) else False if d.at_most(y, x) else None
 
 
+def _equal(d: _Decider, x: Value, y: Value) -> bool | None:
+    if d.at_most(x, y) and d.at_most(y, x):
+        return True
+    return False if d.at_most(x, y, strictly=True) or d.at_most(y, x, strictly=True) else None
+
+
+def _different(d: _Decider, x: Value, y: Value) -> bool | None:
+    equal = _equal(d, x, y)
+    return None if equal is None else not equal
+
+
 _DECIDE: dict[str, Callable[[_Decider, Value, Value], bool | None]] = {
     "le": _at_most,
     "lt": _less,
     "ge": lambda d, x, y: _at_most(d, y, x),
     "gt": lambda d, x, y: _less(d, y, x),
+    "eq": _equal,
+    "ne": _different,
 }

@@ -25,9 +25,10 @@ def flat(value: Any) -> list[float]:
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 def test_the_extension_gives_the_same_numbers() -> None:
     ours, theirs = calling.of_dfl(np.empty(10)), calling.of_c(np.empty(10))
-    assert sorted(ours) == sorted(theirs) == sorted(calling.ROWS.values()) == sorted(calling.LIMITS)
+    assert {name.removesuffix("_object") for name in theirs} == set(ours)
+    assert sorted(ours) == sorted(calling.ROWS.values()) == sorted(calling.LIMITS)
     for name, (fn, args, keywords) in theirs.items():
-        mine, its_args, its_keywords = ours[name]
+        mine, its_args, its_keywords = ours[name.removesuffix("_object")]
         found = [flat(mine(*its_args, **its_keywords)) for _ in range(4)]
         assert found == [pytest.approx(flat(fn(*args, **keywords)), rel=1e-13)] * 4, name
 

@@ -16,6 +16,7 @@ from dsl.passes.fresh import fresh
 from dsl.passes.globals import bind_globals
 from dsl.passes.inline import inline
 from dsl.passes.licm import licm
+from dsl.passes.merge import merge
 from dsl.passes.pipeline import optimise
 from dsl.passes.promote import promote
 from dsl.passes.reachable import reachable
@@ -43,6 +44,7 @@ PASSES: dict[str, Callable[[Program], object]] = {
     "simplify": each(simplify),
     "cse": each(cse),
     "fresh": each(fresh),
+    "merge": each(merge),
     "licm": each(partial(licm, exact=False)),
     "exact licm": each(partial(licm, exact=True)),
     "dce": dead_code,

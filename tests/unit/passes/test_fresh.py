@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import dsl
@@ -51,18 +53,37 @@ ADD = "acc %a[%i], %x {0}"
         ("one place", "", UP, "acc %a[%lo], %x {0}", False),
         ("every other iteration", "", "%lo, %hi, %2", ADD, False),
         ("stored to before", "store %a[%1], %z", UP, ADD, False),
+        ("in an arm", "", UP, "CUT " + ADD, True),
+        ("in both arms", "", UP, "BOTH " + ADD, True),
+        ("in an arm, stored to in the other one", "", UP, "STORED " + ADD, True),
+        ("in an arm, read before", "", UP, "READ " + ADD, False),
         ("another name", "%b: mem<f64> = select %c, %a, %a", UP, "acc %b[%i], %x {0}", False),
     ],
 )
 def test_decisions(what: str, before: str, loop: str, body: str, expected: bool) -> None:
-    text = PROGRAM.replace("BEFORE", before).replace("LOOP", loop).replace("BODY", body)
+    text = in_arms(PROGRAM.replace("BEFORE", before).replace("LOOP", loop).replace("BODY", body))
     program = parse_program(text)
     assert fresh(program.functions["f"]) is expected
     verify(program)
     assert ("blank=True" in print_program(program)) is expected
-    for low, high in ((0, 4), (1, 3), (2, 2), (3, 1), (0, 9)):
-        made, zeroed = (run(p, "f", [20, low, high, True])[0] for p in (program, parse_program(text)))
+    for low, high, c in ((0, 4, True), (1, 3, False), (2, 2, True), (3, 1, True), (0, 9, False)):
+        made, zeroed = (run(p, "f", [20, low, high, c])[0] for p in (program, parse_program(text)))
         assert made.rows == zeroed.rows
+
+
+def in_arms(text: str) -> str:
+    """The loop of a program in an arm, where its body begins with a word that says what the other one does."""
+    start, end = text.index("  for %i"), text.index("  return")
+    found = re.search(r"^ +(CUT|BOTH|STORED|READ) ", text, re.M)
+    if found is None:
+        return text
+    word = found[1]
+    loop = text[start:end].replace(word + " ", "")
+    again = re.sub(r"%(i|x|back|p|far)\b", r"%\1.2", loop)
+    first, other = {
+        "CUT": ("", ""), "BOTH": ("", again), "STORED": ("", "store %a[%1], %z\n"), "READ": ("%q: f64 = load %a[%0]\n", ""),
+    }[word]  # fmt: skip
+    return text[:start] + f"  if %c {{\n{first}{loop}\nyield\n}} else {{\n{other}\nyield\n}}\n" + text[end:]
 
 
 @pytest.mark.parametrize("loop", [UP, DOWN])

@@ -44,6 +44,7 @@ CHECK = 'check %c, %u {E0401 "{0}"}\n'
 
 def test_a_loop_that_fills_memory_of_its_own() -> None:
     assert late(CHECK + "store %y[%i], %u")
+    assert late(CHECK + "acc %y[%i], %u {0}")  # or adds to it
     assert late(CHECK)  # or nothing
 
 
@@ -53,6 +54,7 @@ def test_a_loop_that_fills_memory_of_its_own() -> None:
         ("store %y[%i], %u", "%y: mem<f64> = new %n"),                                  # nothing to be late
         (CHECK + "store %z[%i], %u", ""),                                               # the caller's memory
         (CHECK + "%v: f64 = load %y[%i]\nstore %y[%i], %v", "%y: mem<f64> = new %n"),   # what it stored is loaded
+        (CHECK + "acc %y[%i], %u {0}\n%v: f64 = load %y[%i]", "%y: mem<f64> = new %n"),
         (CHECK + "store %y[%i], %u", "%y: mem<f64> = new %n\nstore %w[%0], %y"),        # others know it
         (CHECK + 'check %c {E0402 ""}\nstore %y[%i], %u', "%y: mem<f64> = new %n"),     # guards memory
         (CHECK + 'print %u {"{0}"}', ""),                                               # is seen outside

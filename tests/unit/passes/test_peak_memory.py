@@ -20,6 +20,16 @@ function f(x, n)
   s
 end
 """,
+    "temporary, read from both ends": """
+function f(x, n)
+  s = 0.0
+  for i in 1:n
+    t = [x * j + i for j in 1:100]
+    s += sum(sin.(t) .* t[end:-1:1])
+  end
+  s
+end
+""",
     "carried": """
 function f(x, n)
   u = zeros(100) .+ x
@@ -146,10 +156,10 @@ def test_the_plan_is_read_right() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_memory_of_a_gradient_is_what_the_plan_says(name: str) -> None:
-    """10^5 iterations, hundreds of bytes each."""
+    """10^5 iterations, hundreds of bytes each, or none: 20 bytes are allowed for what does not grow."""
     n = 100_000
     used, plan = measured(PROGRAMS[name], "gradient", n)
-    assert used == pytest.approx(planned(plan) * n, rel=0.05), plan
+    assert used == pytest.approx(planned(plan) * n, rel=0.05, abs=20 * n), plan
 
 
 @pytest.mark.slow

@@ -55,6 +55,20 @@ def test_integers_that_wrap_are_no_bounds() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("f(v, w) = sin.(v) .* v", 0),  # one length is that of the other
+        ("f(v, w) = v .* w", 1),
+        ("f(v, w) = length(v) == length(v) + 1 ? v .* w : v", 0),  # the arm is gone
+        ("f(v, w) = length(v) != length(v) ? v .* w : v", 0),
+    ],
+)
+def test_sizes_that_are_equal_or_different_for_sure(text: str, count: int) -> None:
+    typed = str(dsl.loads(text).code_typed(f"f({V}, {V})"))
+    assert typed.count("E0412") == count and typed.count(" if ") == count
+
+
+@pytest.mark.parametrize(
     ("text", "times"),
     [
         ("f(v, w) = length(v) + length(v) * length(w)", 2),
