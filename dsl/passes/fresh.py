@@ -10,9 +10,9 @@ becomes a `blank` memory, to which the loop stores what it added to zero, after 
 
 Where the loop does not run all places are before. So a shadow is written once, not zeroed, read, and written. The loop
 mentions the memory once, unconditionally, for whole records; nothing refers to the memory before, so it has no other
-name. Loops in the arms of an `if` do as well, each the first in its arm; other arms zero. Each place is one of the memory, and they are
-different and side by side, since one differs from the next by one; a loop that will fail a check may have others, so
-what is zeroed before it is cut to the memory.
+name. Loops in the arms of an `if` do as well, each the first in its arm; other arms zero. Each place is one of the
+memory, and they are different and side by side, since one differs from the next by one; a loop that will fail a check
+may have others, so what is zeroed before it is cut to the memory.
 Exact in value: what is not negative zero stays what it is when zero is added, as it was. Runs after `carry`, which puts
 what comes to a place in several iterations together. No derivative is taken afterwards.
 """

@@ -81,7 +81,8 @@ def in_arms(text: str) -> str:
     loop = text[start:end].replace(word + " ", "")
     again = re.sub(r"%(i|x|back|p|far)\b", r"%\1.2", loop)
     first, other = {
-        "CUT": ("", ""), "BOTH": ("", again), "STORED": ("", "store %a[%1], %z\n"), "READ": ("%q: f64 = load %a[%0]\n", ""),
+        "CUT": ("", ""), "BOTH": ("", again), "STORED": ("", "store %a[%1], %z\n"),
+        "READ": ("%q: f64 = load %a[%0]\n", ""),
     }[word]  # fmt: skip
     return text[:start] + f"  if %c {{\n{first}{loop}\nyield\n}} else {{\n{other}\nyield\n}}\n" + text[end:]
 
