@@ -51,8 +51,9 @@ def _region(region: Region) -> bool:
 def _partner(region: Region, place: int) -> int | None:
     """Where the loop is that the one at a place can be merged into; none if there is no such loop."""
     second = region.ops[place]
-    read = {op.args[0] for op in second.regions[0].walk() if op.name == "load"}
-    for at in range(place - 1, -1, -1):
+    loads = (op.args[0] for op in second.regions[0].walk() if op.name == "load")
+    read = {m for m in loads if isinstance(m.owner, Op) and m.owner.name == "new"}
+    for at in range(place - 1, -1, -1) if read else ():
         first = region.ops[at]
         if not read.isdisjoint(mentioned(first)) and first.name == "for":
             return at if _can_be_merged(region, at, place) else None
