@@ -69,6 +69,7 @@ class Frame:
 
 _ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
 _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
+_LANES = (_NOT_INTERLEAVED, '!{!"llvm.loop.unroll.disable"}')
 _LONG_BODY = 64  # lines; a kernel of numbers counts as …
 _KERNEL = 30     # … so many
 _PLAIN_NAME = re.compile(r"[-a-zA-Z$_.][-a-zA-Z$_.0-9]*")
@@ -100,6 +101,7 @@ class FunctionEmitter:
         self.scratch = 0      # slots of the buffer that operands and many results go through
         self.grown = unit.grown[fn.name]      # types of memory whose records may move while the function runs
         self.data: dict[Value, str] = {}      # where the records of memories are, as far as that is known here
+        self.group = ""       # of memory accesses that are independent in all iterations of the innermost loop: a suffix
         self.failing = False  # some code jumps to the shared failing return
 
     # ------------------------------------------------------------ names and lines
@@ -274,6 +276,9 @@ class FunctionEmitter:
         complete = self.phis_later(top, body.params)
         self.loops += 1
         begin = len(self.lines)
+        if op.attrs.get("lanes"):
+            group = self.unit.metadata.group()
+            self.group = f", !llvm.access.group {group}"
         yield self.region(body, Frame(frame, latch, None), None)
         short = sum(1 + _KERNEL * (" call " in line and "@dfl." in line) for line in self.lines[begin:]) <= _LONG_BODY
         self.loops -= 1
@@ -286,6 +291,10 @@ class FunctionEmitter:
         top.incoming.append((self.block, [after, *values]))
         out.incoming.append((self.block, values))
         properties = [_ONCE] if carried and short else [_ONCE, _NOT_INTERLEAVED]
+        if op.attrs.get("lanes"):
+            self.group = ""
+            properties = [*_LANES, f'!{{!"llvm.loop.vectorize.width", i32 {int(hi) + 1}}}',
+                          f'!{{!"llvm.loop.parallel_accesses", {group}}}']  # fmt: skip
         loop = self.unit.metadata.loop(*properties)
         self.line(f"br i1 {done}, label %{out.label}, label %{top.label}, !llvm.loop {loop}")
         complete()
@@ -368,10 +377,10 @@ class FunctionEmitter:
     def take(self, value: Value, address: str, suffix: str = "") -> None:
         """Define a value as what is at an address."""
         if value.type == BOOL:
-            byte = self.let(f"load i8, ptr {address}{suffix}")
+            byte = self.let(f"load i8, ptr {address}{suffix}{self.group}")
             self.define(value, f"trunc i8 {byte} to i1")
         else:
-            self.define(value, f"load {register_type(value.type)}, ptr {address}{suffix}")
+            self.define(value, f"load {register_type(value.type)}, ptr {address}{suffix}{self.group}")
 
     def slots(self, count: int) -> str:
         """The function's buffer, with at least so many slots."""
@@ -478,7 +487,7 @@ class FunctionEmitter:
         return lambda k: self.let(f"getelementptr {type}, ptr {base}, i64 {index}, i32 {k}")
 
     def save(self, value: Value, address: str) -> None:
-        self.line(f"store {self.wide(value)}, ptr {address}{self.unit.access(access_type(value.type))}")
+        self.line(f"store {self.wide(value)}, ptr {address}{self.unit.access(access_type(value.type))}{self.group}")
 
     def emit_new(self, op: Op) -> None:
         fields = self.fields(op.result)
@@ -520,10 +529,23 @@ class FunctionEmitter:
         mem, index, *values = op.args
         address, first = self.record(mem, self.names[index]), op.attrs.get("first", 0)
         for k, v in enumerate(values, start=first):
-            at, type, suffix = address(k), register_type(v.type), self.unit.access(access_type(v.type))
+            at, type, suffix = address(k), register_type(v.type), self.unit.access(access_type(v.type)) + self.group
             old = self.let(f"load {type}, ptr {at}{suffix}")
             new = self.let(f"fadd {type} {old}, {self.names[v]}")
             self.line(f"store {type} {new}, ptr {at}{suffix}")
+
+    def emit_treesum(self, op: Op) -> None:
+        mem, index = op.args
+        type, count = register_type(op.result.type), op.attrs["count"]
+        address = self.record(mem, self.names[index])(0)
+        access = self.unit.access(access_type(op.result.type))
+        sums = self.let(f"load <{count} x {type}>, ptr {address}, align {record_size(self.fields(mem))}{access}")
+        while count > 1:
+            whole, count = f"<{count} x {type}>", count // 2
+            halves = [self.let(f"shufflevector {whole} {sums}, {whole} poison, <{count} x i32> <{', '.join(f'i32 {k}' for k in range(first, first + count))}>")
+                      for first in (0, count)]  # fmt: skip
+            sums = self.let(f"fadd <{count} x {type}> {halves[0]}, {halves[1]}")
+        self.define(op.result, f"extractelement <1 x {type}> {sums}, i64 0")
 
     def emit_push(self, op: Op) -> None:
         """A test, the stores and the new length; growing is out of line."""

@@ -29,9 +29,11 @@ def _region(region: Region) -> bool:
         if waiting and op.name != "len":
             for m in [m for m in mentioned(op) if m in waiting]:
                 made = waiting.pop(m)
-                if _fills(op, m, made):
+                if fills(op, m, made):
                     made.attrs["blank"] = changed = True
-        if op.name == "new" and "blank" not in op.attrs:
+        if op.name == "new" and op.attrs.get("tape"):
+            op.attrs["blank"] = changed = True
+        elif op.name == "new" and "blank" not in op.attrs:
             waiting[op.result] = op
     return changed
 
@@ -42,7 +44,7 @@ def mentioned(op: Op) -> dict[Value, None]:
     return dict.fromkeys([*op.args, *inside])
 
 
-def _fills(nest: Op, m: Value, made: Op) -> bool:
+def fills(nest: Op, m: Value, made: Op) -> bool:
     """Whether an op overwrites all of a memory, without reading it."""
     loops: list[Op] = []
     at = nest

@@ -25,6 +25,9 @@ from dsl.passes.inline import inline
 from dsl.passes.lanes import lanes
 from dsl.passes.late import late_checks
 from dsl.passes.licm import licm
+from dsl.passes.localise import localise
+from dsl.passes.lockstep import lockstep
+from dsl.passes.outside import outside
 from dsl.passes.promote import promote
 from dsl.passes.ranges import ranges
 from dsl.passes.reachable import reachable
@@ -69,8 +72,11 @@ def optimise(
         if not run.changed:
             break
     run.done("reachable", reachable(program, roots))
+    if not final:
+        run.each("localise", localise)
     if final:
         run.everything()
+        run.each("localise", localise)
         run.each("blank", blank)
         run.each("versions", versions)
         run.next_round()
@@ -78,8 +84,10 @@ def optimise(
         run.each("cse", cse)
         run.each("dce", partial(dce, quiet=quiet))
         run.everything()
+        run.each("lockstep", lockstep)
         run.each("carry", carry)
         run.each("fresh", fresh)
+        run.each("outside", outside)
         run.each("late checks", late_checks)
         run.each("lanes", lanes)
         run.done("release", release(program, roots))
