@@ -29,7 +29,7 @@ from dsl.backend.layout import (
 from dsl.backend.signature import Signature
 from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Region, Value
-from dsl.ops import PRIMITIVES
+from dsl.ops import PRIMITIVES, known
 from dsl.ops.kernels import KERNELS
 from dsl.records import dataclass, field
 from dsl.types import BOOL, F32, LeafType, Mem, round_to_f32
@@ -69,7 +69,7 @@ class Frame:
 
 _ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
 _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
-_LANES = (_NOT_INTERLEAVED, '!{!"llvm.loop.unroll.disable"}')
+_LANES = (_NOT_INTERLEAVED, '!{!"llvm.loop.unroll.disable"}', '!{!"llvm.loop.vectorize.followup_vectorized"}')
 _LONG_BODY = 64  # lines; a kernel of numbers counts as …
 _KERNEL = 30     # … so many
 _PLAIN_NAME = re.compile(r"[-a-zA-Z$_.][-a-zA-Z$_.0-9]*")
@@ -101,6 +101,7 @@ class FunctionEmitter:
         self.scratch = 0      # slots of the buffer that operands and many results go through
         self.grown = unit.grown[fn.name]      # types of memory whose records may move while the function runs
         self.data: dict[Value, str] = {}      # where the records of memories are, as far as that is known here
+        self.frame: list[str] = []  # what is there beside it, by instructions
         self.group = ""       # of memory accesses that are independent in all iterations of the innermost loop: a suffix
         self.failing = False  # some code jumps to the shared failing return
 
@@ -178,6 +179,7 @@ class FunctionEmitter:
         entry = ["entry:"]
         if self.scratch:
             entry.append(f"  %scratch = alloca [{self.scratch} x i64], align 8")
+        entry += self.frame
         if self.goes_out:
             entry.append(f"  %inside = alloca [{OUTSIDE_WORDS} x i64], align 8")
         return "\n".join([head, *entry, *self.lines, *self.cold, "}"])
@@ -293,8 +295,7 @@ class FunctionEmitter:
         properties = [_ONCE] if carried and short else [_ONCE, _NOT_INTERLEAVED]
         if op.attrs.get("lanes"):
             self.group = ""
-            properties = [*_LANES, f'!{{!"llvm.loop.vectorize.width", i32 {int(hi) + 1}}}',
-                          f'!{{!"llvm.loop.parallel_accesses", {group}}}']  # fmt: skip
+            properties = [*_LANES, f'!{{!"llvm.loop.parallel_accesses", {group}}}']
         loop = self.unit.metadata.loop(*properties)
         self.line(f"br i1 {done}, label %{out.label}, label %{top.label}, !llvm.loop {loop}")
         complete()
@@ -491,6 +492,9 @@ class FunctionEmitter:
 
     def emit_new(self, op: Op) -> None:
         fields = self.fields(op.result)
+        if op.attrs.get("frame"):
+            self.data[op.result] = self.names[op.result] = self.in_frame(op, fields)
+            return
         size = record_size(fields)
         make = "dfl.blank" if op.attrs.get("blank") else "dfl.new"
         with self.outside(op):
@@ -498,6 +502,13 @@ class FunctionEmitter:
         self.expect(self.let(f"icmp ne ptr {self.names[op.result]}, null"), self.memory_site(), ())
         self.unit.uses_memory = True
         self.fix(op.result)
+
+    def in_frame(self, op: Op, fields: Sequence[LeafType]) -> str:
+        """Room for records of a constant number in the function's frame. Nothing else refers to it."""
+        register = identifier("%", self.fresh("frame"))
+        count = known(op.args[0])
+        self.frame.append(f"  {register} = alloca [{count} x {self.unit.record(tuple(fields))}], align 64")
+        return register
 
     @staticmethod
     def fields(mem: Value) -> tuple[LeafType, ...]:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 from dsl.ir.core import Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder, known
+from dsl.passes.packs import Packs
 from dsl.passes.uniform import Shape, inner, nested
 from dsl.types import BOOL
 
 
 def holds(
-    shape: Shape, questions: Sequence[tuple[Value, Value]], most: int, trips: Value, least: int, b: Builder
+    shape: Shape, packs: Packs, questions: Sequence[tuple[Value, Value]], most: int, trips: Value, least: int,
+    b: Builder,
 ) -> Value | None:
     """Emit what finds out whether there are that many iterations, all uniform checks hold, own memory is no larger
     than `most` records, and the memories in question are different. None: that depends on what cannot be looked at."""
@@ -27,6 +29,8 @@ def holds(
         good: Value = arm.bool(True)
         for m, x in questions:
             good = arm.prim("and", good, arm.prim("not", arm.op("same", (m, x), (BOOL,)).result))
+        for row in packs.rows:
+            good = arm.prim("and", good, arm.prim("le", row.size(arm), arm.i64(most)))
         arm.yield_(slice_.region(shape.body, good, {}, arm))
 
     enough = b.prim("ge", trips, b.i64(least))

@@ -1,20 +1,21 @@
 """The code of blocks of iterations (`passes.lockstep` says what they are).
 
 A *stretch* is what varies in a region between two loops: it becomes a loop over the lanes. A varying value that is used
-outside of its stretch, or carried by an inner loop, has a *slot*: a record for each lane in memory that all slots of its
-type share.
+outside of its stretch, or carried by an inner loop, has a *slot*: memory in the frame with a record for each lane, which
+LLVM makes registers of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from dsl.ir.core import Op, Region, Value, clone_op
 from dsl.ops import Builder, known
+from dsl.passes.packs import Packs, Row, emit, is_strided
 from dsl.passes.uniform import Shape, inner, uses
 from dsl.records import dataclass, field
-from dsl.types import BOOL, I64, LeafType, Mem
+from dsl.types import BOOL, I64, Mem
 
 Env: TypeAlias = dict[Value, Value]
 
@@ -31,6 +32,13 @@ class Stretch:
 
 
 @dataclass(eq=False)
+class Gather:
+    """A load whose places are apart, lane by lane."""
+
+    op: Op
+
+
+@dataclass(eq=False)
 class Nest:
     """An inner loop and what is in it."""
 
@@ -38,27 +46,27 @@ class Nest:
     items: list[Item]
 
 
-Item: TypeAlias = "Op | Stretch | Nest"  # an op: uniform, done once
+Item: TypeAlias = "Op | Stretch | Gather | Nest"  # an op: uniform, done once
 
 
 class Block:
     """`run` emits all blocks, and gives the first iteration that is not done by them and what is carried to it."""
 
-    def __init__(self, shape: Shape, lanes: int, trips: Value, b: Builder) -> None:
+    def __init__(self, shape: Shape, packs: Packs, lanes: int, trips: Value, b: Builder) -> None:
         self.shape = shape
         self.loop = shape.loop
         self.lanes = lanes
         self.trips = trips
         self.b = b
         self.env: Env = {}
-        self.slots: dict[Value, tuple[LeafType, int]] = {}
-        self.count: dict[LeafType, int] = {}
-        self.memory: dict[LeafType, Value] = {}
+        self.slots: dict[Value, Value] = {}  # memory, with a record for each lane
         self.tests = [op for op in shape.body.walk() if op.name == "check" and op.args[0] in shape.varying]
         body = shape.body
         self.serial = [op for op in body.ops[:-1] if shape.is_serial(op)]
         self.counter = body.params[0]
         self.numbers: set[Op] = set()  # places and the like, made again where they are used
+        self.packs = packs
+        self.packed: dict[Row, Value] = {}
         self.items = self._items(body, set(self.serial))
         self._give_slots()
 
@@ -84,6 +92,8 @@ class Block:
                 items.append(Nest(op, self._items(body, set())))
             elif op.name == "check" and op not in self.tests:
                 pass  # it has been looked at
+            elif op not in self.packs.loads and is_strided(op, self.shape):
+                items.append(Gather(op))
             elif self._is_number(op):
                 self.numbers.add(op)
             elif op.name == "new" or self._is_uniform(op):
@@ -120,6 +130,9 @@ class Block:
                 for p, r in zip(item.op.regions[0].params[1:], item.op.results, strict=True):
                     if p in self.shape.varying:
                         self.slots[r] = self._slot(p)
+            elif isinstance(item, Gather):
+                for r in item.op.results:
+                    self._slot(r)
             elif isinstance(item, Stretch):
                 home.update(dict.fromkeys((r for op in item.ops for r in op.results), item))
                 wanted += [(item, v) for op in item.ops for v in uses(op)]
@@ -136,10 +149,10 @@ class Block:
             for term in terms:
                 self._slot(term)
 
-    def _slot(self, v: Value) -> tuple[LeafType, int]:
+    def _slot(self, v: Value) -> Value:
         if v not in self.slots:
-            self.slots[v] = v.type, self.count.get(v.type, 0)
-            self.count[v.type] = self.count.get(v.type, 0) + 1
+            size = self.b.i64(self.lanes)
+            self.slots[v] = self.b.op("new", (size,), (Mem((v.type,)),), frame=True).result
         return self.slots[v]
 
     def _adds_up(self, op: Op) -> bool:
@@ -154,8 +167,6 @@ class Block:
     def run(self) -> list[Value]:
         b = self.b
         low, _, step, *inits = self.loop.args
-        for type, count in self.count.items():
-            self.memory[type] = b.op("new", (b.i64(count * self.lanes),), (Mem((type,)),)).result
         if self.tests:
             self._each_lane(b, lambda lb, lane: self._put(self.good, lb.bool(True), lane, lb))
         blocks = b.prim("ifld", self.trips, b.i64(self.lanes))
@@ -163,6 +174,8 @@ class Block:
         body = Region([I64, *(v.type for v in inits)])
         inside = Builder(body, self.loop.span)
         first = inside.prim("add", low, inside.prim("mul", body.params[0], stride))
+        for row in self.packs.rows:
+            self.packed[row] = self._pack(row, first, inside)
         self._emit(self.items, first, inside)
         inside.next_(*self._in_order(first, body.params[1:], inside))
         last = b.prim("sub", blocks, b.i64(1))
@@ -203,6 +216,8 @@ class Block:
                 self._stretch(item, first, b)
             elif isinstance(item, Nest):
                 self._nest(item, first, b)
+            elif isinstance(item, Gather):
+                self._gather(item.op, first, b)
             else:
                 b.span = item.span
                 made = clone_op(item, self.env)
@@ -211,6 +226,41 @@ class Block:
                 for region in made.regions:
                     _drop_checks(region)
                 b.region.ops.append(made)
+
+    def _pack(self, row: Row, first: Value, b: Builder) -> Value:
+        """Copy a row of each lane."""
+        count = row.size(b)
+        memory = b.op("new", (b.prim("mul", count, b.i64(self.lanes)),), (row.memory.type,), filled=True).result
+        body = Region([I64])
+        inside = Builder(body, b.span)
+        number = body.params[0]
+
+        def copy(lb: Builder, lane: Value) -> None:
+            env: Env = {}
+            start = emit(row.first, {self.counter: self._number(self.counter, env, lane, first, lb)}, lb)
+            assert isinstance(row.memory.type, Mem)
+            read = lb.op("load", (row.memory, lb.prim("add", start, number)), row.memory.type.fields).results
+            lb.op("store", (memory, self._by_lane(number, lane, lb), *read), first=0)
+
+        self._each_lane(inside, copy, apart=True)
+        inside.next_()
+        b.op("for", (b.i64(0), b.prim("sub", count, b.i64(1)), b.i64(1)), (), [body])
+        return memory
+
+    def _gather(self, op: Op, first: Value, b: Builder) -> None:
+        def read(lb: Builder, lane: Value) -> None:
+            env: Env = {}
+            self._load(op.args[1:], env, lane, first, lb)
+            found = lb.op("load", (op.args[0], env[op.args[1]]), [r.type for r in op.results], **op.attrs).results
+            for r, v in zip(op.results, found, strict=True):
+                self._put(r, v, lane, lb)
+
+        b.span = op.span
+        self._each_lane(b, read, apart=True)
+
+    def _by_lane(self, index: Value, lane: Value, b: Builder) -> Value:
+        """The place of a lane's record."""
+        return b.prim("add", b.prim("mul", index, b.i64(self.lanes)), lane)
 
     def _nest(self, nest: Nest, first: Value, b: Builder) -> None:
         op = nest.op
@@ -261,12 +311,13 @@ class Block:
             self._scatter(op, first, b)
 
     # ------------------------------------------------------------ lanes
-    def _each_lane(self, b: Builder, fill: object) -> None:
+    def _each_lane(self, b: Builder, fill: Callable[[Builder, Value], None], apart: bool = False) -> None:
+        """A loop over the lanes; `apart`: of operations that are no vectors'."""
         body = Region([I64])
         lb = Builder(body, b.span)
-        fill(lb, body.params[0])  # type: ignore[operator]
+        fill(lb, body.params[0])
         lb.next_()
-        b.op("for", (b.i64(0), b.i64(self.lanes - 1), b.i64(1)), (), [body], lanes=True)
+        b.op("for", (b.i64(0), b.i64(self.lanes - 1), b.i64(1)), (), [body], **({} if apart else {"lanes": True}))
 
     def _load(self, values: Iterable[Value], env: Env, lane: Value, first: Value, lb: Builder) -> None:
         """Let `env` know, of these values, those that are found in slots, or made of the number of the iteration."""
@@ -294,7 +345,10 @@ class Block:
             return self._arms(op, env, lane, lb)
         args = [env.get(a, self.env.get(a, a)) for a in op.args]
         if op.name in ("load", "store", "acc") and op.args[0] in self.shape.varying:
-            args[1] = lb.prim("add", lb.prim("mul", args[1], lb.i64(self.lanes)), lane)
+            args[1] = self._by_lane(args[1], lane, lb)
+        if op in self.packs.loads:
+            row, place = self.packs.loads[op]
+            args = [self.packed[row], self._by_lane(emit(place, self.env, lb), lane, lb)]
         if self._adds_up(op):
             for term, value in zip(self.terms[op], args[2:], strict=True):
                 self._put(term, value, lane, lb)
@@ -324,21 +378,17 @@ class Block:
         env.update(zip(op.results, made.results, strict=False))
         return made.results[-1] if tested else None
 
-    def _place(self, v: Value, lane: Value, b: Builder) -> tuple[Value, Value]:
-        type, number = self.slots[v]
-        return self.memory[type], b.prim("add", lane, b.i64(number * self.lanes)) if number else lane
-
     def _get(self, v: Value, lane: Value, b: Builder) -> Value:
-        return b.op("load", self._place(v, lane, b), (v.type,)).result
+        return b.op("load", (self.slots[v], lane), (v.type,)).result
 
     def _put(self, v: Value, value: Value, lane: Value, b: Builder) -> None:
-        b.op("store", (*self._place(v, lane, b), value), first=0)
+        b.op("store", (self.slots[v], lane, value), first=0)
 
     # ------------------------------------------------------------ accumulations
     def _sum(self, op: Op, b: Builder) -> None:
         """Add the sum of all lanes to one place."""
         place = self.env.get(op.args[1], op.args[1])
-        sums = [b.op("treesum", self._place(term, b.i64(0), b), (term.type,), count=self.lanes).result
+        sums = [b.op("treesum", (self.slots[term], b.i64(0)), (term.type,), count=self.lanes).result
                 for term in self.terms[op]]  # fmt: skip
         b.op("acc", (op.args[0], place, *sums), first=op.attrs.get("first", 0))
 

@@ -31,6 +31,7 @@ from dsl.ops.core import IN_LANES
 from dsl.passes.inspect import holds
 from dsl.passes.lanewise import Block
 from dsl.passes.names import Names
+from dsl.passes.packs import Packs
 from dsl.passes.uniform import Shape, inner, nested
 from dsl.types import F32, F64
 
@@ -72,7 +73,8 @@ def _blocks(loop: Op, names: Names) -> list[Op] | None:
     before = Region()
     b = Builder(before, loop.span)
     trips = _trips(loop, b)
-    good = holds(shape, questions, MOST_RECORDS, trips, LANES, b)
+    packs = Packs.of(shape)
+    good = holds(shape, packs, questions, MOST_RECORDS, trips, LANES, b)
     if good is None:
         return None
     for op in inner(loop):
@@ -81,7 +83,7 @@ def _blocks(loop: Op, names: Names) -> list[Op] | None:
     low, inits = loop.args[0], loop.args[3:]
     arm = Region()
     inside = Builder(arm, loop.span)
-    inside.yield_(*Block(shape, LANES, trips, inside).run())
+    inside.yield_(*Block(shape, packs, LANES, trips, inside).run())
     other = Region()
     Builder(other, loop.span).yield_(low, *inits)
     chosen = b.op("if", (good,), [v.type for v in (low, *inits)], (arm, other))
