@@ -29,6 +29,7 @@ from dsl.passes.localise import localise
 from dsl.passes.lockstep import lockstep
 from dsl.passes.outside import outside
 from dsl.passes.promote import promote
+from dsl.passes.putback import putback
 from dsl.passes.ranges import ranges
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
@@ -84,6 +85,7 @@ def optimise(
         run.each("cse", cse)
         run.each("dce", partial(dce, quiet=quiet))
         run.everything()
+        run.each("put back", putback)
         run.each("lockstep", lockstep)
         run.each("carry", carry)
         run.each("fresh", fresh)
