@@ -70,6 +70,7 @@ class Frame:
 _ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
 _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
 _LANES = (_NOT_INTERLEAVED, '!{!"llvm.loop.unroll.disable"}', '!{!"llvm.loop.vectorize.followup_vectorized"}')
+_SUM_WIDTH = 4
 _LONG_BODY = 64  # lines; a kernel of numbers counts as …
 _KERNEL = 30     # … so many
 _PLAIN_NAME = re.compile(r"[-a-zA-Z$_.][-a-zA-Z$_.0-9]*")
@@ -546,17 +547,27 @@ class FunctionEmitter:
             self.line(f"store {type} {new}, ptr {at}{suffix}")
 
     def emit_treesum(self, op: Op) -> None:
+        """In vectors of which all machines have some as wide: what LLVM keeps in such ones need not be put together."""
         mem, index = op.args
         type, count = register_type(op.result.type), op.attrs["count"]
-        address = self.record(mem, self.names[index])(0)
-        access = self.unit.access(access_type(op.result.type))
-        sums = self.let(f"load <{count} x {type}>, ptr {address}, align {record_size(self.fields(mem))}{access}")
-        while count > 1:
-            whole, count = f"<{count} x {type}>", count // 2
-            halves = [self.let(f"shufflevector {whole} {sums}, {whole} poison, <{count} x i32> <{', '.join(f'i32 {k}' for k in range(first, first + count))}>")
-                      for first in (0, count)]  # fmt: skip
-            sums = self.let(f"fadd <{count} x {type}> {halves[0]}, {halves[1]}")
-        self.define(op.result, f"extractelement <1 x {type}> {sums}, i64 0")
+        access, size = self.unit.access(access_type(op.result.type)), record_size(self.fields(mem))
+        width = min(count, _SUM_WIDTH)
+        base = self.record(mem, self.names[index])(0)
+        sums = []
+        for k in range(0, count, width):
+            at = self.let(f"getelementptr i8, ptr {base}, i64 {k * size}") if k else base
+            sums.append(self.let(f"load <{width} x {type}>, ptr {at}, align {size}{access}"))
+        while len(sums) > 1:
+            half = len(sums) // 2
+            pairs = zip(sums[:half], sums[half:], strict=True)
+            sums = [self.let(f"fadd <{width} x {type}> {x}, {y}") for x, y in pairs]
+        (whole,) = sums
+        while width > 1:
+            from_, width = f"<{width} x {type}>", width // 2
+            x, y = (self.let(f"shufflevector {from_} {whole}, {from_} poison, <{width} x i32> <{numbers}>")
+                    for numbers in (", ".join(f"i32 {k}" for k in range(first, first + width)) for first in (0, width)))  # fmt: skip
+            whole = self.let(f"fadd <{width} x {type}> {x}, {y}")
+        self.define(op.result, f"extractelement <1 x {type}> {whole}, i64 0")
 
     def emit_push(self, op: Op) -> None:
         """A test, the stores and the new length; growing is out of line."""
