@@ -123,7 +123,8 @@ class _Fusion:
         if len(accesses) != sum(tape in op.args for op in self.region.walk()):
             return
         made = Region()
-        own = saver.make_tape(c, nest[1:], Builder(made, self.forward.span))
+        own = saver.new_tape(c, nest[1:], Builder(made, self.forward.span))
+        saver.have[saver.plan.root]["tape", c.op] = own
         self.body.ops[:0] = made.ops
         for region in _regions(self.body):
             for op in [op for op in region.ops if op in accesses]:

@@ -91,7 +91,7 @@ class Saver:
         construct = self.plan.loop[op]
         for c in self.plan.constructs:
             if ("tape", c.op) in self.plan.keys and self.plan.nests[c][0] is construct:
-                self.make_tape(c, self.plan.nests[c], b)
+                self.define(("tape", c.op), self.new_tape(c, self.plan.nests[c], b))
         if ("start", op) in self.plan.keys:
             self.define(("start", op), b.op("len", (self.tapes[construct],), (I64,)).result)
         if ("trips", op) in self.plan.keys:
@@ -179,11 +179,10 @@ class Saver:
         assert c.op is not None
         return [b.i64(int(n)) if (n := known(v)) is not None else self.copies[v] for v in c.op.args[:3]]
 
-    def make_tape(self, c: Construct, nest: Sequence[Construct], b: Builder) -> Value:
+    def new_tape(self, c: Construct, nest: Sequence[Construct], b: Builder) -> Value:
         """A tape with a place for each time that a loop's body runs in all, in these loops."""
         size = _product([trip_count(self._bounds(loop, b), b) for loop in nest], b)
-        tape = self.have[self.plan.root]["tape", c.op] = b.op("new", (size,), (c.record,), tape=True).result
-        return tape
+        return b.op("new", (size,), (c.record,), tape=True).result
 
     def _place(self, c: Construct, b: Builder) -> Value:
         """The number of this iteration among all of a nest."""

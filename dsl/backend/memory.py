@@ -18,7 +18,7 @@ from dsl.backend.layout import APART_SIZE, HEADER_SIZE, REGION_SIZE, SLOT_WORDS,
 RESERVED = frozenset({"malloc", "calloc", "realloc", "free"})
 LARGE = 1 << 16
 LINE = 64  # bytes that a cache, and a vector of the widest machines, has together
-ALIGNED_FROM = 8 * LINE  # bytes of records that begin at such a line
+ALIGNED_FROM = 1 << 10  # bytes of records that begin at such a line: of fewer, what is left free would be too much
 SPARE = LINE - WORD
 FIRST_CHUNK = 1 << 12
 LAST_CHUNK = 1 << 20
@@ -377,7 +377,8 @@ def filled(source: str) -> str:
     names |= {f"pool.{w.name}": WORD * w for w in pool.Pool}
     names |= {
         "pool.SLOTS": pool.SLOTS, "pool.WORDS": pool.WORDS,
-        "WORD": WORD, "LINKS": LINKS, "MOST": _MOST, "LARGE": LARGE, "ALIGNED_FROM": ALIGNED_FROM, "SPARE": SPARE, "LAST_CHUNK": LAST_CHUNK,
+        "WORD": WORD, "LINKS": LINKS, "MOST": _MOST, "LARGE": LARGE, "LAST_CHUNK": LAST_CHUNK,
+        "ALIGNED_FROM": ALIGNED_FROM, "SPARE": SPARE,
         "APART_SIZE": APART_SIZE, "HEADER_SIZE": HEADER_SIZE, "REGION_SIZE": REGION_SIZE,
         "SLOT": WORD * SLOT_WORDS, "LITTLE": LITTLE,
         "memory": "{memory}",  # of inline assembly
