@@ -41,6 +41,12 @@ def span(index: Value, loops: Sequence[Op]) -> tuple[Polynomial, Polynomial] | N
     return _reach(index, loops)
 
 
+def trips(loop: Op) -> Polynomial | None:
+    """How many iterations a loop has, if it has some; None: that is not understood."""
+    found = _Reader([loop]).extent(loop)
+    return None if found is None else found[0]
+
+
 def polynomial(v: Value) -> Polynomial:
     """A number as a polynomial of what it is made from."""
     affine = _Reader(()).read(v)

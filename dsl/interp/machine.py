@@ -109,7 +109,8 @@ def _for(m: _Machine, op: Op, env: Env) -> Exit | None:
     low, high, step, *carried = [env[a] for a in op.args]
     (body,) = op.regions
     assert step != 0, "a `for` with step 0"
-    for i in range(low, high + (1 if step > 0 else -1), step):
+    numbers = range(low, high + (1 if step > 0 else -1), step)
+    for i in reversed(numbers) if op.attrs.get("lanes") else numbers:  # the order of lanes does not matter
         _bind(env, body.params, [i, *carried])
         kind, depth, carried = m.region(body, env)
         if kind != "next":

@@ -14,6 +14,8 @@ from dsl.analysis.places import polynomial, reached
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.types import Mem
 
+_OVERWRITTEN = frozenset({"tape", "local"})  # attributes of memory of which that is known
+
 
 def blank(fn: Function) -> bool:
     """Apply to a function."""
@@ -31,7 +33,7 @@ def _region(region: Region) -> bool:
                 made = waiting.pop(m)
                 if fills(op, m, made):
                     made.attrs["blank"] = changed = True
-        if op.name == "new" and op.attrs.get("tape"):
+        if op.name == "new" and _OVERWRITTEN.intersection(op.attrs):
             op.attrs["blank"] = changed = True
         elif op.name == "new" and "blank" not in op.attrs:
             waiting[op.result] = op

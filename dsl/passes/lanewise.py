@@ -230,7 +230,7 @@ class Block:
     def _pack(self, row: Row, first: Value, b: Builder) -> Value:
         """Copy a row of each lane."""
         count = row.size(b)
-        memory = b.op("new", (b.prim("mul", count, b.i64(self.lanes)),), (row.memory.type,), filled=True).result
+        memory = b.op("new", (b.prim("mul", count, b.i64(self.lanes)),), (row.memory.type,), blank=True).result
         body = Region([I64])
         inside = Builder(body, b.span)
         number = body.params[0]

@@ -8,7 +8,7 @@ No place is read that the loads would not read.
 
 from __future__ import annotations
 
-from dsl.analysis.places import Polynomial, less, line, polynomial, span
+from dsl.analysis.places import Polynomial, less, line, polynomial, span, trips
 from dsl.ir.core import Op, Value
 from dsl.ops import Builder, known
 from dsl.passes.uniform import Shape, nested
@@ -26,6 +26,12 @@ class Row:
     count: Polynomial
     loops: list[Op]
 
+
+    def is_same(self, other: Row) -> bool:
+        mine, theirs = ([trips(loop) for loop in row.loops] for row in (self, other))
+        return (self.memory, self.first, self.count) == (other.memory, other.first, other.count) and (
+            None not in mine and all(n in theirs for n in mine) and all(n in mine for n in theirs)
+        )  # fmt: skip
 
     def size(self, b: Builder) -> Value:
         """How many places these are."""
@@ -68,11 +74,9 @@ class Packs:
         known &= all(v not in inside for loop in around for v in loop.args[:2])
         if not known or any(v in shape.varying for term in within for v in term):
             return
-        bounds = {tuple(loop.args[:3]) for loop in around}
-        row = next((r for r in self.rows if (r.memory, r.first, r.count) == (op.args[0], first, count)
-                    and {tuple(loop.args[:3]) for loop in r.loops} == bounds), None)  # fmt: skip
-        if row is None:
-            row = Row(op.args[0], first, count, list(around))
+        row = Row(op.args[0], first, count, list(around))
+        row = next((r for r in self.rows if r.is_same(row)), row)
+        if row not in self.rows:
             self.rows.append(row)
         self.loads[op] = row, within
 

@@ -72,6 +72,8 @@ class Shape:
                 self._join(op.results, [r.terminator.args for r in op.regions if r.terminator.name == "yield"], op.args[0])
                 if any(o.name in ("store", "acc") or not self.is_uniform(o) for o in inner(op)):
                     self.varying.update(op.results)
+                if not self.serial.isdisjoint(uses(op)):
+                    self.serial.update(op.results)
             elif op.name == "for":
                 (body,) = op.regions
                 self._region(body, arm)
