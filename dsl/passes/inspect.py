@@ -15,6 +15,9 @@ from dsl.passes.packs import Packs
 from dsl.passes.uniform import Shape, inner, nested
 from dsl.types import BOOL
 
+MOST_TRIPS = 1 << 48  # more cannot be run
+SMALL = 1 << 60
+
 
 def holds(
     shape: Shape, packs: Packs, questions: Sequence[tuple[Value, Value]], most: int, trips: Value, least: int,
@@ -33,7 +36,7 @@ def holds(
             good = arm.prim("and", good, arm.prim("le", row.size(arm), arm.i64(most)))
         arm.yield_(slice_.region(shape.body, good, {}, arm))
 
-    enough = b.prim("ge", trips, b.i64(least))
+    enough = b.prim("and", b.prim("ge", trips, b.i64(least)), b.prim("le", trips, b.i64(MOST_TRIPS)))
     ran = b.prim("le" if slice_.upwards(shape.loop) else "ge", *shape.loop.args[:2])
     return b.if_(b.prim("and", ran, enough), (BOOL,), look, lambda arm: arm.yield_(arm.bool(False)))[0]
 
@@ -58,12 +61,14 @@ class _Slice:
                     work += loop.args[:3]
         while work:
             v = work.pop()
-            if v not in self.needed and v in shape.inside:
+            if v in shape.varying:
+                work += v.owner.args if isinstance(v.owner, Op) else ()
+            elif v not in self.needed and v in shape.inside:
                 self.needed.add(v)
                 work += self._sources(v)
 
     def _asks(self, op: Op) -> bool:
-        return (op.name == "check" and op.args[0] not in self.shape.varying) or op.name == "new"
+        return (op.name == "check" and self.shape.is_foreseen(op)) or op.name == "new"
 
     def _sources(self, v: Value) -> list[Value]:
         if v in self.owner:
@@ -105,10 +110,40 @@ class _Slice:
         return good
 
     def _answer(self, op: Op, env: dict[Value, Value], b: Builder) -> Value:
-        v = env.get(op.args[0], op.args[0])
         if op.name == "check":
-            return v
+            return self._at_ends(op.args[0], env, b)
+        v = env.get(op.args[0], op.args[0])
         return b.prim("and", b.prim("ge", v, b.i64(0)), b.prim("le", v, b.i64(self.most)))
+
+    def _at_ends(self, cond: Value, env: dict[Value, Value], b: Builder) -> Value:
+        """Whether something holds in the first and the last iteration. What it compares is so small that it does not
+        wrap in between."""
+        if cond not in self.shape.varying:
+            return env.get(cond, cond)
+        op = cond.owner
+        assert isinstance(op, Op)
+        if op.name == "and":
+            return b.prim("and", *(self._at_ends(a, env, b) for a in op.args))
+        found: Value | None = None
+        for number in self.shape.loop.args[:2]:
+            sides = [self._at(a, number, env, b) for a in op.args]
+            terms = [b.prim(op.name, *sides)]
+            for side, a in zip(sides, op.args, strict=True):
+                if a in self.shape.varying:
+                    terms += b.prim("le", side, b.i64(SMALL)), b.prim("ge", side, b.i64(-SMALL))
+            for term in terms:
+                found = term if found is None else b.prim("and", found, term)
+        assert found is not None
+        return found
+
+    def _at(self, v: Value, number: Value, env: dict[Value, Value], b: Builder) -> Value:
+        """A number in the iteration of this number."""
+        if v is self.shape.body.params[0]:
+            return number
+        if v not in self.shape.varying:
+            return env.get(v, v)
+        assert isinstance(v.owner, Op)
+        return b.prim(v.owner.name, *(self._at(a, number, env, b) for a in v.owner.args))
 
     def _for(self, op: Op, good: Value, env: dict[Value, Value], b: Builder) -> Value:
         """A loop that ends where it counts to its end, or something is not good. (A loop may be longer than can be

@@ -60,7 +60,7 @@ class Block:
         self.b = b
         self.env: Env = {}
         self.slots: dict[Value, Value] = {}  # memory, with a record for each lane
-        self.tests = [op for op in shape.body.walk() if op.name == "check" and op.args[0] in shape.varying]
+        self.tests = [op for op in shape.body.walk() if op.name == "check" and not shape.is_foreseen(op)]
         body = shape.body
         self.serial = [op for op in body.ops[:-1] if shape.is_serial(op)]
         self.counter = body.params[0]

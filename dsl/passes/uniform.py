@@ -11,7 +11,7 @@ Iterations may be done side by side (`admissible`) where
 - memory from outside that is stored to is stored to by one op, at another place in each iteration, and is not read or
   added to; what is added to is not read. Of two names for memory from outside that could be the same one, it is asked
   before the loop whether they are (`questions`).
-- what has to be checked is uniform, or is the domain of a function: beyond it that gives NaN, so nothing goes wrong
+- what has to be checked is uniform, or holds in between where it holds at the ends (`is_foreseen`), or is the domain of a function: beyond it that gives NaN, so nothing goes wrong
   where it is noticed late. (A check guards what stands behind it.)
 """
 
@@ -21,14 +21,16 @@ from collections.abc import Iterator
 
 from dsl.analysis.places import distinct
 from dsl.ir.core import Op, Region, Value
-from dsl.ops import PRIMITIVES, known
+from dsl.ops import PRIMITIVES, known, made_by
 from dsl.passes.late import DOMAIN
 from dsl.passes.names import Names
-from dsl.types import Mem, is_ref
+from dsl.types import I64, Mem, is_ref
 
 ALLOWED = frozenset({"const", "load", "store", "acc", "len", "new", "check", "if", "for", "yield", "next"})
 MOST_OPS = 600  # of the body
 MOST_QUESTIONS = 64
+MOST_SLOPE = 1 << 10
+COMPARE = frozenset({"le", "lt", "ge", "gt"})
 
 
 class Shape:
@@ -112,7 +114,7 @@ class Shape:
         if op.name == "new":
             return op.args[0] not in self.varying
         if op.name == "check":
-            return op.args[0] not in self.varying or op.attrs["code"] == DOMAIN
+            return self.is_foreseen(op) or op.attrs["code"] == DOMAIN
         if op.name == "len" and op.args[0] in self.inside:
             return False
         accesses = op.name in ("load", "store", "acc", "len")
@@ -137,6 +139,41 @@ class Shape:
         if op.name == "next" or not self.is_serial(op):
             return True
         return all(o.name in PRIMITIVES or o.name in ("if", "yield", "const") for o in (op, *inner(op)))
+
+    # ------------------------------------------------------------ checks
+    def is_foreseen(self, check: Op) -> bool:
+        """Whether it holds in all iterations if it does in the first and the last one: it is uniform, or compares what
+        grows or falls steadily."""
+        return self._is_convex(check.args[0])
+
+    def _is_convex(self, cond: Value) -> bool:
+        if cond not in self.varying:
+            return True
+        both = made_by(cond, "and")
+        if both is not None:
+            return all(map(self._is_convex, both.args))
+        op = cond.owner
+        return isinstance(op, Op) and op.name in COMPARE and op.args[0].type == I64 and (
+            None not in (slopes := [self.slope(a) for a in op.args]) and 0 in slopes
+        )  # fmt: skip
+
+    def slope(self, v: Value) -> int | None:
+        """By how much an integer grows with the counter, where that is a small constant."""
+        op = v.owner
+        if v not in self.varying or v is self.body.params[0]:
+            return int(v in self.varying)
+        if not isinstance(op, Op) or op.name not in ("add", "sub", "mul") or op.result.type != I64:
+            return None
+        left, right = (self.slope(a) for a in op.args)
+        if left is None or right is None:
+            return None
+        if op.name == "mul":
+            factors = [known(a) for a in op.args]
+            left, right = (left * f if isinstance(f, int) else None for f in reversed(factors))
+            found = left if right is None else right
+        else:
+            found = left + right if op.name == "add" else left - right
+        return found if found is not None and abs(found) <= MOST_SLOPE else None
 
     # ------------------------------------------------------------ memory from outside
     def outer(self) -> dict[Value, set[str]]:
