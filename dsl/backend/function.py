@@ -103,7 +103,7 @@ class FunctionEmitter:
         self.grown = unit.grown[fn.name]      # types of memory whose records may move while the function runs
         self.data: dict[Value, str] = {}      # where the records of memories are, as far as that is known here
         self.frame: list[str] = []  # what is there beside it, by instructions
-        self.group = ""       # of memory accesses that are independent in all iterations of the innermost loop: a suffix
+        self.group = ""       # a suffix of memory accesses that are independent in all iterations of the loop
         self.failing = False  # some code jumps to the shared failing return
 
     # ------------------------------------------------------------ names and lines
@@ -563,11 +563,15 @@ class FunctionEmitter:
             sums = [self.let(f"fadd <{width} x {type}> {x}, {y}") for x, y in pairs]
         (whole,) = sums
         while width > 1:
-            from_, width = f"<{width} x {type}>", width // 2
-            x, y = (self.let(f"shufflevector {from_} {whole}, {from_} poison, <{width} x i32> <{numbers}>")
-                    for numbers in (", ".join(f"i32 {k}" for k in range(first, first + width)) for first in (0, width)))  # fmt: skip
+            x, y = (self.part(whole, f"<{width} x {type}>", range(k, k + width // 2)) for k in (0, width // 2))
+            width //= 2
             whole = self.let(f"fadd <{width} x {type}> {x}, {y}")
         self.define(op.result, f"extractelement <1 x {type}> {whole}, i64 0")
+
+    def part(self, vector: str, type: str, elements: range) -> str:
+        """Some elements of a vector, as a vector."""
+        mask = ", ".join(f"i32 {k}" for k in elements)
+        return self.let(f"shufflevector {type} {vector}, {type} poison, <{len(elements)} x i32> <{mask}>")
 
     def emit_push(self, op: Op) -> None:
         """A test, the stores and the new length; growing is out of line."""

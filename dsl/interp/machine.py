@@ -339,8 +339,8 @@ def _shadow_of(m: _Machine, value: Any, t: LeafType, made: dict[int, Memory]) ->
 
 _STRAIGHT: dict[str, Callable[[_Machine, Op, Env], None]] = {
     "const": _const, "null": _null, "global": _global, "stop": _stop, "call": _call, "check": _check, "print": _print,
-    "new": _new, "len": _len, "load": _load, "store": _store, "acc": _acc, "treesum": _treesum, "push": _push, "pop": _pop, "same": _same,
-    "address": _address,
+    "new": _new, "len": _len, "load": _load, "store": _store, "acc": _acc, "push": _push, "pop": _pop, "same": _same,
+    "address": _address, "treesum": _treesum,
     "growable": _growable, "kernel": _kernel, "mark": _mark, "renew": _renew, "release": _release, "pack": _pack,
     "unpack": _unpack, "shadow": _shadow,
     "jvp": _derivative, "vjp": _derivative, "vjp_fwd": _derivative, "vjp_rev": _derivative,

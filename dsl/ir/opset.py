@@ -56,7 +56,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("return", "return %a", "ends the function"),
         OpInfo("unreachable", "unreachable", "control does not get here"),
         # ---- memory
-        OpInfo("new", "%m: mem<f64, i64> = new %n", "a run of n zeroed records; attrs filled (True: a nest over sizes that are not negative will store every record), blank (True: not zeroed, since it is overwritten before it is read; set by passes.blank and passes.fresh, when no derivative follows)", writes=True, makes=True),
+        OpInfo("new", "%m: mem<f64, i64> = new %n", "a run of n zeroed records; attrs filled (True: a nest over sizes that are not negative will store every record), blank (True: not zeroed, since it is overwritten before it is read; set by passes.blank and passes.fresh, when no derivative follows), tape, local (True: it will be blank then, as a tape of ad or by passes.localise), frame (True: of constant size, in the function's frame, not zeroed; made by passes.lockstep)", writes=True, makes=True),
         OpInfo("len", "%n: i64 = len %m", "how many records", reads=True),
         OpInfo("load", "%a: f64, %b: i64 = load %m[%i]   |   %b: i64 = load %m[%i] {1}", "the fields of record i from attrs first (default 0) on, as many as there are results", reads=True),
         OpInfo("store", "store %m[%i], %a, %b   |   store %m[%i], %b {1}", "the same, written; args (m, i, values…)", writes=True),

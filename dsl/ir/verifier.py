@@ -436,8 +436,8 @@ def _print(c: _Checker, op: Op) -> None:
 _REGIONS = {"if": 2, "for": 1, "loop": 1}
 _RULES: dict[str, Callable[[_Checker, Op], None]] = {
     "if": _if, "for": _for, "loop": _loop, "const": _const, "null": _null, "new": _new, "len": _len, "load": _load,
-    "store": _store, "acc": _store, "treesum": _treesum, "push": _push, "pop": _pop, "same": _same, "growable": _growable,
-    "address": _address,
+    "store": _store, "acc": _store, "push": _push, "pop": _pop, "same": _same, "growable": _growable,
+    "address": _address, "treesum": _treesum,
     "kernel": _kernel, "mark": _mark, "renew": _release, "release": _release, "pack": _pack, "unpack": _unpack,
     "global": _global, "shadow": _shadow, "stop": _stop,
     "call": _call, "jvp": _jvp, "vjp": _vjp, "vjp_fwd": _vjp_fwd, "vjp_rev": _vjp_rev, "check": _check, "print": _print,

@@ -1,5 +1,5 @@
-"""Looking at the uniform checks of a nest before it runs: the part of the nest that they depend on, once, instead of the
-nest with its checks in every iteration.
+"""Looking at the checks of a nest before it runs: the part of the nest that they depend on, once, instead of the nest
+with its checks in every iteration.
 
 What is asked is asked even where the nest would not come to a check. So an answer of no means that the nest has to be
 run as it is, not that it fails.
@@ -28,6 +28,7 @@ def holds(
     slice_ = _Slice(shape, most)
     if not slice_.complete:
         return None
+
     def look(arm: Builder) -> None:
         good: Value = arm.bool(True)
         for m, x in questions:
@@ -138,7 +139,7 @@ class _Slice:
 
     def _at(self, v: Value, number: Value, env: dict[Value, Value], b: Builder) -> Value:
         """A number in the iteration of this number."""
-        if v is self.shape.body.params[0]:
+        if v is self.shape.counter:
             return number
         if v not in self.shape.varying:
             return env.get(v, v)

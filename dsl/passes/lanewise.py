@@ -1,8 +1,8 @@
 """The code of blocks of iterations (`passes.lockstep` says what they are).
 
-A *stretch* is what varies in a region between two loops: it becomes a loop over the lanes. A varying value that is used
-outside of its stretch, or carried by an inner loop, has a *slot*: memory in the frame with a record for each lane, which
-LLVM makes registers of.
+A *stretch* is what varies in a region between two loops: it becomes a loop over the lanes. A varying value that is
+used outside of its stretch, or carried by an inner loop, has a *slot*: memory in the frame with a record for each lane,
+which LLVM makes registers of.
 """
 
 from __future__ import annotations
@@ -63,7 +63,6 @@ class Block:
         self.tests = [op for op in shape.body.walk() if op.name == "check" and not shape.is_foreseen(op)]
         body = shape.body
         self.serial = [op for op in body.ops[:-1] if shape.is_serial(op)]
-        self.counter = body.params[0]
         self.numbers: set[Op] = set()  # places and the like, made again where they are used
         self.packs = packs
         self.packed: dict[Row, Value] = {}
@@ -75,12 +74,11 @@ class Block:
         items: list[Item] = []
         stretch = Stretch()
 
-        def end() -> Stretch:
+        def end() -> None:
             nonlocal stretch
             if stretch:
                 items.append(stretch)
             stretch = Stretch()
-            return stretch
 
         for op in region.ops[:-1]:
             if op in left:
@@ -116,7 +114,7 @@ class Block:
         """Whether an op does integer arithmetic with the number of the iteration and what is uniform."""
         if op.name not in ("add", "sub", "mul") or op.result.type != I64 or op.result not in self.shape.varying:
             return False
-        return all(a is self.counter or a not in self.shape.varying or a.owner in self.numbers for a in op.args)
+        return all(a is self.shape.counter or a not in self.shape.varying or a.owner in self.numbers for a in op.args)
 
     def _carried(self, params: Sequence[Value], values: Sequence[Value]) -> list[tuple[Value, Value]]:
         return [(p, v) for p, v in zip(params, values, strict=True) if p in self.shape.varying and p is not v]
@@ -137,14 +135,15 @@ class Block:
                 home.update(dict.fromkeys((r for op in item.ops for r in op.results), item))
                 wanted += [(item, v) for op in item.ops for v in uses(op)]
                 wanted += [(item, v) for _, v in item.copies]
-                wanted += [(None, v) for op in item.ops if self._scatters(op) for v in op.args]
+                wanted += [(None, v) for op in item.ops if self.shape.scatters(op) for v in op.args]
         for where, v in wanted:
             if v in home and home[v] is not where:
                 self._slot(v)
         self.good = Value(BOOL)
         if self.tests:
             self._slot(self.good)
-        self.terms = {op: [Value(v.type) for v in op.args[2:]] for op in self.shape.body.walk() if self._adds_up(op)}
+        added = [op for op in self.shape.body.walk() if self.shape.adds_up(op)]
+        self.terms = {op: [Value(v.type) for v in op.args[2:]] for op in added}
         for terms in self.terms.values():
             for term in terms:
                 self._slot(term)
@@ -154,14 +153,6 @@ class Block:
             size = self.b.i64(self.lanes)
             self.slots[v] = self.b.op("new", (size,), (Mem((v.type,)),), frame=True).result
         return self.slots[v]
-
-    def _adds_up(self, op: Op) -> bool:
-        """Whether lanes add to one place of memory from outside."""
-        return op.name == "acc" and op.args[0] not in self.shape.own and op.args[1] not in self.shape.varying
-
-    def _scatters(self, op: Op) -> bool:
-        """Whether lanes add to places of memory from outside that may be the same."""
-        return op.name == "acc" and op.args[0] not in self.shape.own and op.args[1] in self.shape.varying
 
     # ------------------------------------------------------------ the whole
     def run(self) -> list[Value]:
@@ -237,7 +228,7 @@ class Block:
 
         def copy(lb: Builder, lane: Value) -> None:
             env: Env = {}
-            start = emit(row.first, {self.counter: self._number(self.counter, env, lane, first, lb)}, lb)
+            start = emit(row.first, {self.shape.counter: self._number(self.shape.counter, env, lane, first, lb)}, lb)
             assert isinstance(row.memory.type, Mem)
             read = lb.op("load", (row.memory, lb.prim("add", start, number)), row.memory.type.fields).results
             lb.op("store", (memory, self._by_lane(number, lane, lb), *read), first=0)
@@ -279,7 +270,7 @@ class Block:
     def _stretch(self, stretch: Stretch, first: Value, b: Builder) -> None:
         b.span = stretch.ops[0].span if stretch.ops else b.span
         sums: list[Op] = []
-        scattered = [op for op in stretch.ops if self._scatters(op)]
+        scattered = [op for op in stretch.ops if self.shape.scatters(op)]
 
         def lanes(lb: Builder, lane: Value) -> None:
             env: Env = {}
@@ -288,7 +279,7 @@ class Block:
             for op in stretch.ops:
                 if op not in scattered:
                     for made in (op, *inner(op)):
-                        if self._adds_up(made):
+                        if self.shape.adds_up(made):
                             sums.append(made)
                             if made is not op:
                                 for term in self.terms[made]:
@@ -331,7 +322,7 @@ class Block:
 
     def _number(self, v: Value, env: Env, lane: Value, first: Value, lb: Builder) -> Value:
         """What is made of the number of the iteration, where a value is."""
-        if v is self.counter and v not in env:
+        if v is self.shape.counter and v not in env:
             env[v] = lb.prim("add" if known(self.loop.args[2]) == 1 else "sub", first, lane)
         elif isinstance(v.owner, Op) and v.owner in self.numbers and v not in env:
             env[v] = lb.prim(v.owner.name, *(self._number(a, env, lane, first, lb) for a in v.owner.args))
@@ -349,7 +340,7 @@ class Block:
         if op in self.packs.loads:
             row, place = self.packs.loads[op]
             args = [self.packed[row], self._by_lane(emit(place, self.env, lb), lane, lb)]
-        if self._adds_up(op):
+        if self.shape.adds_up(op):
             for term, value in zip(self.terms[op], args[2:], strict=True):
                 self._put(term, value, lane, lb)
             return None

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.passes.blank import fills, mentioned
 
-
 _STAYS = frozenset({"blank", "tape", "local"})
 
 

@@ -3,10 +3,10 @@
     for %i = %lo, %hi, %1 { …; for %j = … { … load %a[%j] … }; … }
 
 The inner loops of such a nest may be short, add up in an order, or wait for memory, so that LLVM makes no good vector
-code of them; where the iterations of the outer loop do not wait for each other (`passes.uniform`), a *block* of W of them
-is done at once. Each stretch of the body that has no loop inside becomes a loop over the *lanes* of the block, the inner
-loops stay around these; what varies from lane to lane and is needed in another stretch goes through memory, and own
-memory of an iteration is there W times, with the lanes side by side. What is uniform is done once a block. In general:
+code of them; where the iterations of the outer loop do not wait for each other (`passes.uniform`), a *block* of W of
+them is done at once. Each stretch of the body that has no loop inside becomes a loop over the *lanes* of the block, the
+inner loops stay around these; what varies from lane to lane and is needed in another stretch goes through memory, and
+own memory of an iteration is there W times, with the lanes side by side. What is uniform is done once a block:
 
     if (there are W iterations, what is uniform is as the checks want it, memories are different) {
       %c = for (blocks) { …; for{lanes} %l = 0, W - 1, 1 { … }; … }
@@ -36,6 +36,7 @@ from dsl.passes.uniform import Shape, inner, nested
 from dsl.types import F32, F64
 
 LANES = 16
+MOST_SLOTS = 64
 MOST_RECORDS = 1 << 13  # of own memory of an iteration: of all lanes it should stay in the processor's cache
 
 
@@ -74,6 +75,11 @@ def _blocks(loop: Op, names: Names) -> list[Op] | None:
     b = Builder(before, loop.span)
     trips = _trips(loop, b)
     packs = Packs.of(shape)
+    arm = Region()
+    inside = Builder(arm, loop.span)
+    block = Block(shape, packs, LANES, trips, inside)
+    if len(block.slots) > MOST_SLOTS:
+        return None
     good = holds(shape, packs, questions, MOST_RECORDS, trips, LANES, b)
     if good is None:
         return None
@@ -81,9 +87,7 @@ def _blocks(loop: Op, names: Names) -> list[Op] | None:
         if op.name in IN_LANES:
             op.name = IN_LANES[op.name]
     low, inits = loop.args[0], loop.args[3:]
-    arm = Region()
-    inside = Builder(arm, loop.span)
-    inside.yield_(*Block(shape, packs, LANES, trips, inside).run())
+    inside.yield_(*block.run())
     other = Region()
     Builder(other, loop.span).yield_(low, *inits)
     chosen = b.op("if", (good,), [v.type for v in (low, *inits)], (arm, other))

@@ -1,9 +1,9 @@
 """Rows of memory from outside that the iterations of a block read, put side by side.
 
 A load in an inner loop whose place moves from lane to lane by more than one record is a load for each lane. Where such
-loads of an iteration together read a *row*, places side by side (`analysis.places`), the rows of all lanes are copied once
-a block to memory of the block's own, a record of each lane side by side: what follows is vectors, however often it is read.
-No place is read that the loads would not read.
+loads of an iteration together read a *row*, places side by side (`analysis.places`), the rows of all lanes are copied
+once a block to memory of the block's own, a record of each lane side by side: what follows is vectors, however often it
+is read. No place is read that the loads would not read.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Packs:
         within = less(place, first)
         inside = shape.inside
         known = all(v not in inside for term in count for v in term)
-        known &= all(v is shape.body.params[0] or v not in inside for term in first for v in term)
+        known &= all(v is shape.counter or v not in inside for term in first for v in term)
         known &= all(v not in inside for loop in around for v in loop.args[:2])
         if not known or any(v in shape.varying for term in within for v in term):
             return
@@ -90,7 +90,7 @@ def is_strided(op: Op, shape: Shape) -> bool:
     found = line(op.args[1], shape.loop)
     if found is not None and found[0] in (1, -1) and len(op.args[0].type.fields) == 1:
         return False
-    counter = shape.body.params[0]
+    counter = shape.counter
     return all(v is counter or v not in shape.varying for term in polynomial(op.args[1]) for v in term)
 
 

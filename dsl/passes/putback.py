@@ -2,9 +2,9 @@
 
     %x = load %m[%i]; store %m[%i], 0.0; …; acc %m[%i], %x
 
-is what the adjoint of `m[i] += …` does: the cotangent of what was there is that of what is there. The store and the `acc`
-are dropped, where nothing in between does anything with the memory, which nobody knows by another name. Exact in value,
-but for the sign of a zero, which a cotangent does not have. No derivative is taken afterwards.
+is what the adjoint of `m[i] += …` does: the cotangent of what was there is that of what is there. The store and the
+`acc` are dropped, where nothing in between does anything with the memory, which nobody knows by another name. Exact in
+value, but for the sign of a zero, which a cotangent does not have. No derivative is taken afterwards.
 """
 
 from __future__ import annotations
