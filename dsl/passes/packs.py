@@ -8,7 +8,7 @@ is read. No place is read that the loads would not read.
 
 from __future__ import annotations
 
-from dsl.analysis.places import Polynomial, less, line, polynomial, span, trips
+from dsl.analysis.places import Polynomial, less, polynomial, span, trips
 from dsl.ir.core import Op, Value
 from dsl.ops import Builder, known
 from dsl.passes.uniform import Shape, nested
@@ -87,8 +87,7 @@ def is_strided(op: Op, shape: Shape) -> bool:
     if op.name != "load" or op.args[0] in shape.own or op.args[1] not in shape.varying:
         return False
     assert isinstance(op.args[0].type, Mem)
-    found = line(op.args[1], shape.loop)
-    if found is not None and found[0] in (1, -1) and len(op.args[0].type.fields) == 1:
+    if shape.slope(op.args[1]) in (1, -1) and len(op.args[0].type.fields) == 1:
         return False
     counter = shape.counter
     return all(v is counter or v not in shape.varying for term in polynomial(op.args[1]) for v in term)

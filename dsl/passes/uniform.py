@@ -149,17 +149,17 @@ class Shape:
         op = cond.owner
         if not isinstance(op, Op) or op.name not in _COMPARE or op.args[0].type != I64:
             return False
-        slopes = [self._slope(a) for a in op.args]
+        slopes = [self.slope(a) for a in op.args]
         return None not in slopes and 0 in slopes
 
-    def _slope(self, v: Value) -> int | None:
+    def slope(self, v: Value) -> int | None:
         """By how much an integer grows with the counter, where that is a small constant."""
         op = v.owner
         if v not in self.varying or v is self.counter:
             return int(v is self.counter)
         if not isinstance(op, Op) or op.name not in ("add", "sub"):
             return None
-        left, right = (self._slope(a) for a in op.args)
+        left, right = (self.slope(a) for a in op.args)
         if left is None or right is None:
             return None
         found = left + right if op.name == "add" else left - right
