@@ -99,7 +99,7 @@ class Shape:
             known(self.loop.args[2]) in (1, -1)
             and len(ops) <= MOST_OPS
             and all(map(self._is_understood, ops))
-            and self._is_nested_well(self.body, frozenset())
+            and self._is_nested_well(self.body)
             and all(map(self._is_in_order, self.body.ops))
             and all(self._is_apart(m, done) for m, done in self.outer().items())
         )
@@ -116,17 +116,22 @@ class Shape:
             return False
         return not any(is_ref(v.type) for v in (*op.args[op.name in _ACCESS :], *op.results))
 
-    def _is_nested_well(self, region: Region, arm: Set[Value]) -> bool:
-        """`arm`: what is defined in the arms around this. (Where lanes add to is known outside of these.)"""
+    def _is_nested_well(self, region: Region) -> bool:
+        """Whether inner loops are, and what is in arms can be."""
         for op in region.ops:
-            if op.name == "for" and (arm or not self.varying.isdisjoint(op.args[:3])):
+            if op.name == "for" and not (self.varying.isdisjoint(op.args[:3]) and self._is_nested_well(op.regions[0])):
                 return False
-            if arm and (op.name == "new" or self.scatters(op) or (self.adds_up(op) and op.args[1] in arm)):
-                return False
-            within = arm | {v for o in inner(op) for v in o.results} if op.name == "if" else arm
-            if not all(self._is_nested_well(r, within) for r in op.regions):
-                return False
+            if op.name == "if":
+                defined = {v for o in inner(op) for v in o.results}
+                if not all(self._may_be_in_arm(o, defined) for o in inner(op)):
+                    return False
         return True
+
+    def _may_be_in_arm(self, op: Op, defined: Set[Value]) -> bool:
+        """`defined`: in arms. (Where lanes add to has to be known outside.)"""
+        if op.name in ("for", "new") or self.scatters(op):
+            return False
+        return not (self.adds_up(op) and op.args[1] in defined)
 
     def _is_in_order(self, op: Op) -> bool:
         """Whether an op of the body does not depend on what is carried, or is arithmetic that does."""

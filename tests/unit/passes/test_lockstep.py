@@ -11,6 +11,9 @@ import pytest
 
 import dsl
 from dsl.diagnostics import DslError
+from dsl.ir.text import parse_program, print_program
+from dsl.ir.verifier import verify
+from dsl.passes.lockstep import lockstep
 
 D = 5
 SIZES = (0, 1, 15, 16, 17, 40)  # of the outer loop, around the number of lanes
@@ -194,3 +197,79 @@ def test_no_word_of_llvm_reaches_the_user(capfd: pytest.CaptureFixture[str]) -> 
     text = program(random.Random(3))
     dsl.grad(dsl.loads(text, cache=False, opt_level=3).f, argnums=(0, 1))(*arguments(18))
     assert capfd.readouterr() == ("", "")
+
+
+# ---------------------------------------------------------------- what is decided
+
+
+def taken(inner: str, behind: str = "", end: str = "%s", within: str = "") -> bool:
+    """Whether a loop over %i, with an inner loop over %j that carries %z, is done in blocks."""
+    program = parse_program(f"""
+fn @f(%x: mem<f64>, %y: mem<f64>, %q: mem<i64>, %n: i64, %m: i64, %w: i64) -> f64 {{
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %nil: f64 = const 0.0
+  %total: f64 = for %i = %1, %n, %1 (%t: f64 = %nil) {{
+    %iw: i64 = mul %i, %w
+    {within}
+    %s: f64 = for %j = %1, %m, %1 (%z: f64 = %nil) {{
+      %b: f64 = load %x[%j]
+      %if: f64 = tof64 %i
+      %c: f64 = mul %b, %if
+      %d: f64 = add %z, %c
+      %d2: f64 = mul %d, %b
+      {inner}
+      next %d2
+    }}
+    {behind}
+    %u: f64 = add %t, {end}
+    next %u
+  }}
+  return %total
+}}
+""")
+    verify(program)
+    before = print_program(program)
+    changed = lockstep(program.functions["f"])
+    verify(program)
+    assert changed == (print_program(program) != before) == ("for{lanes}" in print_program(program))
+    return changed
+
+
+CHECK = 'check {0}, {1} {{{2} "{{0}}"}}'
+
+
+@pytest.mark.parametrize(
+    ("there", "beyond"),
+    [
+        # what is carried, in order behind the inner loop; but not where that needs it
+        ({"inner": ""}, {"inner": "%k: f64 = mul %t, %b"}),
+        # stored to, at another place in each iteration; but not where that is unsure, or it is read
+        ({"inner": "", "behind": "store %y[%i], %s"}, {"inner": "", "behind": "store %y[%iw], %s"}),
+        ({"inner": "", "behind": "store %y[%i], %s"}, {"inner": "", "behind": "store %x[%i], %s"}),
+        ({"inner": "", "behind": "store %y[%i], %s"}, {"inner": "", "behind": "store %y[%0], %s"}),
+        # added to; but not where it is read, or where that is a place for each in an arm
+        ({"inner": "acc %y[%j], %d {0}"}, {"inner": "acc %x[%j], %d {0}"}),
+        ({"inner": "", "behind": "acc %y[%iw], %s {0}"},
+         {"inner": "", "behind": "%p: bool = lt %s, %nil\nif %p {\nacc %y[%iw], %s {0}\nyield\n} else {\nyield\n}"}),
+        # places that grow steadily are in bounds where they are at both ends; other ones may not be
+        ({"inner": "%p: i64 = add %i, %j\n%l: bool = le %p, %m\n" + CHECK.format("%l", "%p", "E0402")},
+         {"inner": "%p: i64 = mul %i, %j\n%l: bool = le %p, %m\n" + CHECK.format("%l", "%p", "E0402")}),
+        ({"inner": "%l: bool = ge %d, %nil\n" + CHECK.format("%l", "%d", "E0401")},
+         {"inner": "%l: bool = ge %d, %nil\n" + CHECK.format("%l", "%d", "E0409")}),
+        # checks that depend on uniform numbers; but not on numbers in memory, which has to be looked at in order
+        ({"inner": "%l: bool = le %j, %w\n" + CHECK.format("%l", "%j", "E0402")},
+         {"inner": "%e: i64 = load %q[%j]\n%l: bool = le %e, %w\n" + CHECK.format("%l", "%e", "E0402")}),
+        # inner loops that count the same way in all iterations
+        ({"inner": "", "behind": "for %k = %1, %w, %1 {\nacc %y[%k], %s {0}\nnext\n}"},
+         {"inner": "", "behind": "for %k = %1, %i, %1 {\nacc %y[%k], %s {0}\nnext\n}"}),
+        # own memory of one size
+        ({"inner": "", "within": "%o: mem<f64> = new %w"}, {"inner": "", "within": "%o: mem<f64> = new %i"}),
+        # what is read side by side, mostly
+        ({"inner": "%h: i64 = add %iw, %j\n%a: f64 = load %y[%h]\n%g: f64 = mul %a, %d"},
+         {"inner": "".join(f"%h{k}: i64 = mul %iw, %j\n%a{k}: f64 = load %y[%h{k}]\n" for k in range(3))}),
+    ],
+)  # fmt: skip
+def test_what_is_done_in_blocks(there: dict[str, str], beyond: dict[str, str]) -> None:
+    assert taken(**there)
+    assert not taken(**beyond)
