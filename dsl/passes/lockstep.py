@@ -14,7 +14,7 @@ own memory of an iteration is there W times, with the lanes side by side. What i
     }
     for (the remaining iterations, as they were) { … }
 
-Uniform checks are looked at before the loop (`passes.inspect`), and need not be done again in a block. A check of a
+Uniform checks are looked at before the loop (`passes.inspector`), and need not be done again in a block. A check of a
 domain is noted by lanes and looked at behind the blocks: where one fails, all iterations are done again as they were,
 so that the first failure is what it was. (Nothing else can tell: memory that is read is not written, and an error ends
 the call.) Each number is made of the same operations in the same order; only accumulations come in another order,
@@ -28,7 +28,7 @@ from __future__ import annotations
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder, known
 from dsl.ops.core import IN_LANES
-from dsl.passes.inspect import holds
+from dsl.passes.inspector import holds
 from dsl.passes.lanewise import Block
 from dsl.passes.names import Names
 from dsl.passes.packs import Packs
