@@ -151,4 +151,3 @@ def test_sums_over_lanes_are_put_together_by_halves(level: int) -> None:
     assert run(program, "f", [Memory([[x] for x in numbers])]) == expected
     unit = compile_unit(program, "f", level)
     assert unit.call([Memory([[x] for x in numbers])]) == expected
-    unit.close()
