@@ -10,6 +10,8 @@ not made again and again is seen to at the end (`passes.outside`).
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.passes.blank import fills, mentioned
 
@@ -18,13 +20,32 @@ _STAYS = frozenset({"blank", "tape", "local"})
 
 def localise(fn: Function) -> bool:
     """Apply to a function."""
-    return _region(fn.body)
+    made = {op.result for op in fn.body.walk() if op.name == "new" and not _STAYS.intersection(op.attrs)}
+    return bool(made) and _region(fn.body, _Users(made))
 
 
-def _region(region: Region) -> bool:
+class _Users:
+    """The ops of each region that mention one of some memories, themselves or inside."""
+
+    def __init__(self, made: Set[Value]) -> None:
+        self._made = made
+        self._found: dict[Region, dict[Value, list[Op]]] = {}
+
+    def of(self, m: Value, region: Region) -> list[Op]:
+        if region not in self._found:
+            users: dict[Value, list[Op]] = {}
+            for op in region.ops:
+                for v in mentioned(op):
+                    if v in self._made:
+                        users.setdefault(v, []).append(op)
+            self._found[region] = users
+        return self._found[region].get(m, [])
+
+
+def _region(region: Region, users: _Users) -> bool:
     changed = False
     for made in [op for op in region.ops if op.name == "new" and not _STAYS.intersection(op.attrs)]:
-        loop = _home(region, made)
+        loop = _home(region, made, users)
         if loop is not None:
             made.attrs["local"] = True
             region.ops.remove(made)
@@ -32,30 +53,29 @@ def _region(region: Region) -> bool:
             changed = True
     for op in region.ops:
         for inner in op.regions:
-            changed |= _region(inner)
+            changed |= _region(inner, users)
     return changed
 
 
-def _home(region: Region, made: Op) -> Op | None:
+def _home(region: Region, made: Op, users: _Users) -> Op | None:
     """The outermost loop in whose iterations a memory may be made: one that mentions it alone, and does so in a loop
     whose iterations begin with filling it, if not in its own."""
     m, outermost = made.result, None
     while True:
-        users = [op for op in region.ops if m in mentioned(op)]
-        if len(users) != 1 or users[0].name not in ("for", "loop") or m in users[0].args:
+        found = users.of(m, region)
+        if len(found) != 1 or found[0].name not in ("for", "loop") or m in found[0].args:
             return None
-        (loop,) = users
+        (loop,) = found
         outermost = outermost or loop
-        if _begins(loop, m, made):
+        if _begins(loop, m, made, users):
             return outermost
         (region,) = loop.regions
 
 
-def _begins(loop: Op, m: Value, made: Op) -> bool:
+def _begins(loop: Op, m: Value, made: Op, users: _Users) -> bool:
     """Whether an iteration of a loop fills a memory before it does anything else with it, and tells nobody of it."""
-    (body,) = loop.regions
-    users = [op for op in body.walk() if m in op.args]
-    if any(op.name not in ("load", "store", "len") or m in op.args[1:] for op in users):
+    first = next((op for op in users.of(m, loop.regions[0]) if op.name != "len"), None)
+    if first is None or not fills(first, m, made):
         return False
-    first = next(op for op in body.ops if op.name != "len" and m in mentioned(op))
-    return fills(first, m, made)
+    uses = [op for op in loop.regions[0].walk() if m in op.args]
+    return all(op.name in ("load", "store", "len") and m not in op.args[1:] for op in uses)

@@ -25,6 +25,8 @@ Runs after differentiation.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder, known
 from dsl.ops.core import IN_LANES
@@ -36,6 +38,7 @@ from dsl.passes.uniform import Shape, inner, nested
 from dsl.types import F32, F64
 
 LANES = 16
+MOST_OPS = 400  # of the loop
 MOST_SLOTS = 64
 MOST_RECORDS = 1 << 13  # of own memory of an iteration: of all lanes it should stay in the processor's cache
 
@@ -63,7 +66,10 @@ def _region(region: Region, names: Names) -> bool:
 
 def _blocks(loop: Op, names: Names) -> list[Op] | None:
     """What comes before a loop, which does the remaining iterations then; None: it stays as it is."""
-    if not any(op.name == "for" for op in loop.regions[0].ops) or loop.attrs:
+    (body,) = loop.regions
+    if loop.attrs or not any(op.name == "for" for op in body.ops):
+        return None
+    if sum(1 for _ in islice(body.walk(), MOST_OPS + 1)) > MOST_OPS:
         return None
     shape = Shape(loop)
     if not shape.admissible() or not _pays(shape):

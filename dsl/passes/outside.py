@@ -44,13 +44,14 @@ def _take(loop: Op, private: frozenset[Value]) -> list[Op]:
     before = Region()
     b = Builder(before, loop.span)
     sizes: dict[Value, Value] = {}
+    fixed: dict[Value, bool] = {}
     left: list[Op] = []
     for k, op in enumerate(body.ops):
         if not isinstance(step, int) or any(info(o).raises for o in (op, *_inner(op))):
             left += body.ops[k:]  # what fails before fails before
             break
         movable = op.name == "new" and op.attrs.get("blank") and op.result in private
-        if not movable or not _is_fixed(op.args[0], body, made_here):
+        if not movable or not _is_fixed(op.args[0], body, made_here, fixed):
             left.append(op)
             continue
         ran = b.prim("le" if step > 0 else "ge", *loop.args[:2])
@@ -60,12 +61,16 @@ def _take(loop: Op, private: frozenset[Value]) -> list[Op]:
     return before.ops
 
 
-def _is_fixed(v: Value, body: Region, made_here: Mapping[Value, Op]) -> bool:
-    """Whether a number is made of what is there before the loop."""
-    if v not in made_here:
-        return v not in body.params
-    op = made_here[v]
-    return (op.name == "const" or op.name in PRIMITIVES) and all(_is_fixed(a, body, made_here) for a in op.args)
+def _is_fixed(v: Value, body: Region, made_here: Mapping[Value, Op], fixed: dict[Value, bool]) -> bool:
+    """Whether a number is made of what is there before the loop; `fixed` has the answers so far."""
+    if v not in fixed:
+        op = made_here.get(v)
+        if op is None:
+            fixed[v] = v not in body.params
+        else:
+            understood = op.name == "const" or op.name in PRIMITIVES
+            fixed[v] = understood and all(_is_fixed(a, body, made_here, fixed) for a in op.args)
+    return fixed[v]
 
 
 def _again(v: Value, made_here: Mapping[Value, Op], copies: dict[Value, Value], b: Builder) -> Value:

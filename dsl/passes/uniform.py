@@ -26,7 +26,6 @@ from dsl.passes.late import DOMAIN
 from dsl.passes.names import Names
 from dsl.types import I64, is_ref
 
-MOST_OPS = 400  # of the body
 MOST_QUESTIONS = 64
 MOST_SLOPE = 1 << 10
 
@@ -97,7 +96,6 @@ class Shape:
         ops = list(self.body.walk())
         return (
             known(self.loop.args[2]) in (1, -1)
-            and len(ops) <= MOST_OPS
             and all(map(self._is_understood, ops))
             and self._is_nested_well(self.body)
             and all(map(self._is_in_order, self.body.ops))

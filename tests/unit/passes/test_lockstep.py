@@ -79,6 +79,7 @@ def test_values_of_random_programs(seed: int) -> None:
         found, known = fast.f(*args), plain.f(*args)
         assert found == pytest.approx(known, rel=1e-14, abs=1e-14) if "exp" in text else found == known, text
         assert again.f(*args) == found, text
+    assert dsl.loads(text, opt_level=0).f(*args) == found, text
 
 
 @pytest.mark.parametrize("seed", range(100, 125))
