@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from dsl.backend.layout import HEADER_SIZE
 from dsl.interp import Memory, run
 from dsl.ir.text import parse_program
 from dsl.runtime.engine import compile_unit
@@ -151,3 +152,22 @@ def test_sums_over_lanes_are_put_together_by_halves(level: int) -> None:
     assert run(program, "f", [Memory([[x] for x in numbers])]) == expected
     unit = compile_unit(program, "f", level)
     assert unit.call([Memory([[x] for x in numbers])]) == expected
+
+
+ADDRESSES = """
+fn @f(%few: i64, %n: i64) -> i64 {
+  %m: mem<f64> = new %few
+  %x: mem<f64> = new %n
+  %a: i64 = address %x
+  return %a
+}
+"""
+
+
+def test_memory_of_a_kilobyte_begins_at_a_cache_line() -> None:
+    """The records of what is no chunk of its own lie behind the header, whose address is told."""
+    unit = compile_unit(parse_program(ADDRESSES), "f", 1)
+    for few in range(9):
+        for n in (128, 129, 1000, 8000):
+            (address,) = unit.call([few, n])
+            assert (address + HEADER_SIZE) % 64 == 0
