@@ -14,9 +14,9 @@ reverse loop moves to where the forward loop is. The nests inside are fused in t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from dsl.ad.keep import Saver
+from dsl.ad.keep import Saver, inner_place
 from dsl.ad.plan import Construct
 from dsl.ad.reverse import Backward
 from dsl.ir.core import Op, Region, Value
@@ -111,6 +111,27 @@ class _Fusion:
         self.forward.results += self.reverse.results
         for r in self.reverse.results:
             r.owner = self.forward
+        for inner, nest in saver.plan.nests.items():
+            if c in nest[:-1] and inner.fields:
+                self._shorten(inner, nest[nest.index(c) :], saver)
+
+    def _shorten(self, c: Construct, nest: Sequence[Construct], saver: Saver) -> None:
+        """Let the tape of a loop inside be an iteration's own, with places by the numbers of the loops inside alone.
+        (Those of the loops around this one were left out when these were fused.)"""
+        tape = saver.tape(c)
+        accesses = [op for op in self.body.walk() if tape in op.args]
+        if len(accesses) != sum(tape in op.args for op in self.region.walk()):
+            return
+        made = Region()
+        own = saver.new_tape(c, nest[1:], Builder(made, self.forward.span))
+        saver.have[saver.plan.root]["tape", c.op] = own
+        self.body.ops[:0] = made.ops
+        for region in _regions(self.body):
+            for op in [op for op in region.ops if op in accesses]:
+                before = Region()
+                op.args[:2] = own, inner_place(op.args[1], len(nest), Builder(before, op.span))
+                at = region.ops.index(op)
+                region.ops[at:at] = before.ops
 
     def _number(self, number: Value) -> None:
         """Define the number of an iteration, by which the reverse body knows it."""
@@ -130,6 +151,13 @@ class _Fusion:
         self.body.ops.remove(kept)
         self.adjoint.ops.remove(load)
         return dict(zip(load.results, kept.args[2 if kept.name == "store" else 1 :], strict=True))
+
+
+def _regions(region: Region) -> Iterator[Region]:
+    """A region and those inside."""
+    yield region
+    for op in region.walk():
+        yield from op.regions
 
 
 def _may_move(op: Op) -> bool:

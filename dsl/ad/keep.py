@@ -28,6 +28,18 @@ def place_in_nest(numbers: Sequence[Value], trips: Sequence[Value], b: Builder) 
     return place
 
 
+def inner_place(place: Value, count: int, b: Builder) -> Value:
+    """Of a place that `place_in_nest` has made of so many numbers, the place by all but the first."""
+    total = place.owner
+    assert isinstance(total, Op) and total.name == "add"
+    product, number = total.args
+    if count == 2:
+        return number
+    assert isinstance(product.owner, Op) and product.owner.name == "mul"
+    rest, n = product.owner.args
+    return b.prim("add", b.prim("mul", inner_place(rest, count - 1, b), n), number)
+
+
 def _product(counts: Sequence[Value], b: Builder) -> Value:
     """A product of numbers that are not negative, or more than there is memory for."""
     size, *more = counts
@@ -79,7 +91,7 @@ class Saver:
         construct = self.plan.loop[op]
         for c in self.plan.constructs:
             if ("tape", c.op) in self.plan.keys and self.plan.nests[c][0] is construct:
-                self.define(("tape", c.op), b.op("new", (self._size(c, b),), (c.record,)).result)
+                self.define(("tape", c.op), self.new_tape(c, self.plan.nests[c], b))
         if ("start", op) in self.plan.keys:
             self.define(("start", op), b.op("len", (self.tapes[construct],), (I64,)).result)
         if ("trips", op) in self.plan.keys:
@@ -167,9 +179,10 @@ class Saver:
         assert c.op is not None
         return [b.i64(int(n)) if (n := known(v)) is not None else self.copies[v] for v in c.op.args[:3]]
 
-    def _size(self, c: Construct, b: Builder) -> Value:
-        """How often a loop's body runs in all."""
-        return _product([trip_count(self._bounds(loop, b), b) for loop in self.plan.nests[c]], b)
+    def new_tape(self, c: Construct, nest: Sequence[Construct], b: Builder) -> Value:
+        """A tape with a place for each time that a loop's body runs in all, in these loops."""
+        size = _product([trip_count(self._bounds(loop, b), b) for loop in nest], b)
+        return b.op("new", (size,), (c.record,), tape=True).result
 
     def _place(self, c: Construct, b: Builder) -> Value:
         """The number of this iteration among all of a nest."""

@@ -36,6 +36,17 @@ def reached(index: Value, loops: Sequence[Op]) -> Polynomial | None:
     return count if not first else None
 
 
+def span(index: Value, loops: Sequence[Op]) -> tuple[Polynomial, Polynomial] | None:
+    """The number of the places and the first one, where they are side by side, each once; None: that is not sure."""
+    return _reach(index, loops)
+
+
+def trips(loop: Op) -> Polynomial | None:
+    """How many iterations a loop has, if it has some; None: that is not understood."""
+    found = _Reader([loop]).extent(loop)
+    return None if found is None else found[0]
+
+
 def polynomial(v: Value) -> Polynomial:
     """A number as a polynomial of what it is made from."""
     affine = _Reader(()).read(v)
@@ -53,9 +64,14 @@ def line(index: Value, loop: Op) -> tuple[int, Polynomial] | None:
     return slope.get((), 0), form.get(None, {})
 
 
+def less(a: Polynomial, b: Polynomial) -> Polynomial:
+    """What the first is more than the second."""
+    return _plus(a, _scaled(b, -1))
+
+
 def difference(a: Polynomial, b: Polynomial) -> int | None:
     """What the first is more than the second, where that is a constant."""
-    rest = _plus(a, _scaled(b, -1))
+    rest = less(a, b)
     return None if set(rest) - {()} else rest.get((), 0)
 
 

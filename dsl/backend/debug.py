@@ -31,6 +31,10 @@ class Metadata:
         number = len(self.nodes)
         return self.node(f"distinct !{{{', '.join([f'!{number}', *parts])}}}")
 
+    def group(self) -> str:
+        """The reference of a new node that is nothing but itself: a group of memory accesses."""
+        return self.node(f"distinct !{{}} ; {len(self.nodes)}")
+
     def listing(self) -> list[str]:
         return [f"!{number} = {text}" for text, number in self.nodes.items()]
 

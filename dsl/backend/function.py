@@ -29,7 +29,7 @@ from dsl.backend.layout import (
 from dsl.backend.signature import Signature
 from dsl.diagnostics import Span
 from dsl.ir.core import Function, Op, Region, Value
-from dsl.ops import PRIMITIVES
+from dsl.ops import PRIMITIVES, known
 from dsl.ops.kernels import KERNELS
 from dsl.records import dataclass, field
 from dsl.types import BOOL, F32, LeafType, Mem, round_to_f32
@@ -69,6 +69,8 @@ class Frame:
 
 _ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
 _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
+_LANES = (_NOT_INTERLEAVED, '!{!"llvm.loop.unroll.disable"}', '!{!"llvm.loop.vectorize.followup_vectorized"}')
+_SUM_WIDTH = 4
 _LONG_BODY = 64  # lines; a kernel of numbers counts as …
 _KERNEL = 30     # … so many
 LONG_BLOCK = 500  # lines
@@ -102,6 +104,8 @@ class FunctionEmitter:
         self.scratch = 0      # slots of the buffer that operands and many results go through
         self.grown = unit.grown[fn.name]      # types of memory whose records may move while the function runs
         self.data: dict[Value, str] = {}      # where the records of memories are, as far as that is known here
+        self.frame: list[str] = []  # what is there beside it, by instructions
+        self.group = ""       # a suffix of memory accesses that are independent in all iterations of the loop
         self.failing = False  # some code jumps to the shared failing return
 
     # ------------------------------------------------------------ names and lines
@@ -179,6 +183,7 @@ class FunctionEmitter:
         entry = ["entry:"]
         if self.scratch:
             entry.append(f"  %scratch = alloca [{self.scratch} x i64], align 8")
+        entry += self.frame
         if self.goes_out:
             entry.append(f"  %inside = alloca [{OUTSIDE_WORDS} x i64], align 8")
         return "\n".join([head, *entry, *self.lines, *self.cold, "}"])
@@ -285,6 +290,9 @@ class FunctionEmitter:
         complete = self.phis_later(top, body.params)
         self.loops += 1
         begin = len(self.lines)
+        if op.attrs.get("lanes"):
+            group = self.unit.metadata.group()
+            self.group = f", !llvm.access.group {group}"
         yield self.region(body, Frame(frame, latch, None), None)
         short = sum(1 + _KERNEL * (" call " in line and "@dfl." in line) for line in self.lines[begin:]) <= _LONG_BODY
         self.loops -= 1
@@ -297,6 +305,9 @@ class FunctionEmitter:
         top.incoming.append((self.block, [after, *values]))
         out.incoming.append((self.block, values))
         properties = [_ONCE] if carried and short else [_ONCE, _NOT_INTERLEAVED]
+        if op.attrs.get("lanes"):
+            self.group = ""
+            properties = [*_LANES, f'!{{!"llvm.loop.parallel_accesses", {group}}}']
         loop = self.unit.metadata.loop(*properties)
         self.line(f"br i1 {done}, label %{out.label}, label %{top.label}, !llvm.loop {loop}")
         complete()
@@ -379,10 +390,10 @@ class FunctionEmitter:
     def take(self, value: Value, address: str, suffix: str = "") -> None:
         """Define a value as what is at an address."""
         if value.type == BOOL:
-            byte = self.let(f"load i8, ptr {address}{suffix}")
+            byte = self.let(f"load i8, ptr {address}{suffix}{self.group}")
             self.define(value, f"trunc i8 {byte} to i1")
         else:
-            self.define(value, f"load {register_type(value.type)}, ptr {address}{suffix}")
+            self.define(value, f"load {register_type(value.type)}, ptr {address}{suffix}{self.group}")
 
     def slots(self, count: int) -> str:
         """The function's buffer, with at least so many slots."""
@@ -489,10 +500,13 @@ class FunctionEmitter:
         return lambda k: self.let(f"getelementptr {type}, ptr {base}, i64 {index}, i32 {k}")
 
     def save(self, value: Value, address: str) -> None:
-        self.line(f"store {self.wide(value)}, ptr {address}{self.unit.access(access_type(value.type))}")
+        self.line(f"store {self.wide(value)}, ptr {address}{self.unit.access(access_type(value.type))}{self.group}")
 
     def emit_new(self, op: Op) -> None:
         fields = self.fields(op.result)
+        if op.attrs.get("frame"):
+            self.data[op.result] = self.names[op.result] = self.in_frame(op, fields)
+            return
         size = record_size(fields)
         make = "dfl.blank" if op.attrs.get("blank") else "dfl.new"
         with self.outside(op):
@@ -500,6 +514,13 @@ class FunctionEmitter:
         self.expect(self.let(f"icmp ne ptr {self.names[op.result]}, null"), self.memory_site(), ())
         self.unit.uses_memory = True
         self.fix(op.result)
+
+    def in_frame(self, op: Op, fields: Sequence[LeafType]) -> str:
+        """Room for records of a constant number in the function's frame. Nothing else refers to it."""
+        register = identifier("%", self.fresh("frame"))
+        count = known(op.args[0])
+        self.frame.append(f"  {register} = alloca [{count} x {self.unit.record(tuple(fields))}], align 64")
+        return register
 
     @staticmethod
     def fields(mem: Value) -> tuple[LeafType, ...]:
@@ -531,10 +552,37 @@ class FunctionEmitter:
         mem, index, *values = op.args
         address, first = self.record(mem, self.names[index]), op.attrs.get("first", 0)
         for k, v in enumerate(values, start=first):
-            at, type, suffix = address(k), register_type(v.type), self.unit.access(access_type(v.type))
+            at, type, suffix = address(k), register_type(v.type), self.unit.access(access_type(v.type)) + self.group
             old = self.let(f"load {type}, ptr {at}{suffix}")
             new = self.let(f"fadd {type} {old}, {self.names[v]}")
             self.line(f"store {type} {new}, ptr {at}{suffix}")
+
+    def emit_treesum(self, op: Op) -> None:
+        """In vectors of which all machines have some as wide: what LLVM keeps in such ones need not be put together."""
+        mem, index = op.args
+        type, count = register_type(op.result.type), op.attrs["count"]
+        access, size = self.unit.access(access_type(op.result.type)), record_size(self.fields(mem))
+        width = min(count, _SUM_WIDTH)
+        base = self.record(mem, self.names[index])(0)
+        sums = []
+        for k in range(0, count, width):
+            at = self.let(f"getelementptr i8, ptr {base}, i64 {k * size}") if k else base
+            sums.append(self.let(f"load <{width} x {type}>, ptr {at}, align {size}{access}"))
+        while len(sums) > 1:
+            half = len(sums) // 2
+            pairs = zip(sums[:half], sums[half:], strict=True)
+            sums = [self.let(f"fadd <{width} x {type}> {x}, {y}") for x, y in pairs]
+        (whole,) = sums
+        while width > 1:
+            x, y = (self.part(whole, f"<{width} x {type}>", range(k, k + width // 2)) for k in (0, width // 2))
+            width //= 2
+            whole = self.let(f"fadd <{width} x {type}> {x}, {y}")
+        self.define(op.result, f"extractelement <1 x {type}> {whole}, i64 0")
+
+    def part(self, vector: str, type: str, elements: range) -> str:
+        """Some elements of a vector, as a vector."""
+        mask = ", ".join(f"i32 {k}" for k in elements)
+        return self.let(f"shufflevector {type} {vector}, {type} poison, <{len(elements)} x i32> <{mask}>")
 
     def emit_push(self, op: Op) -> None:
         """A test, the stores and the new length; growing is out of line."""

@@ -17,6 +17,9 @@ from dsl.backend.layout import APART_SIZE, HEADER_SIZE, REGION_SIZE, SLOT_WORDS,
 
 RESERVED = frozenset({"malloc", "calloc", "realloc", "free"})
 LARGE = 1 << 16
+LINE = 64  # bytes that a cache, and a vector of the widest machines, has together
+ALIGNED_FROM = 1 << 10  # bytes of records that begin at such a line: of fewer, what is left free would be too much
+SPARE = LINE - WORD
 FIRST_CHUNK = 1 << 12
 LAST_CHUNK = 1 << 20
 LITTLE = 1 << 14  # bytes: what a region may hold before survivors are copied
@@ -197,11 +200,19 @@ good:
   %small = icmp ult i64 %bytes, {LARGE}
   br i1 %small, label %together, label %apart
 together:
-  %both = add i64 %bytes, {HEADER_SIZE}
-  %one = call ptr @dfl.alloc(ptr %ctx, i64 %both)
-  %none1 = icmp eq ptr %one, null
+  %long = icmp uge i64 %bytes, {ALIGNED_FROM}
+  %spare = select i1 %long, i64 {SPARE}, i64 0
+  %needed = add i64 %bytes, {HEADER_SIZE}
+  %both = add i64 %needed, %spare
+  %cut = call ptr @dfl.alloc(ptr %ctx, i64 %both)
+  %none1 = icmp eq ptr %cut, null
   br i1 %none1, label %full, label %inline
 inline:
+  %from = ptrtoint ptr %cut to i64
+  %unaligned = add i64 %from, {HEADER_SIZE}
+  %missing = sub i64 0, %unaligned
+  %skipped = and i64 %missing, %spare
+  %one = getelementptr i8, ptr %cut, i64 %skipped
   %behind = getelementptr i8, ptr %one, i64 {HEADER_SIZE}
   br i1 %zero, label %clear, label %fill
 clear:
@@ -367,6 +378,7 @@ def filled(source: str) -> str:
     names |= {
         "pool.SLOTS": pool.SLOTS, "pool.WORDS": pool.WORDS,
         "WORD": WORD, "LINKS": LINKS, "MOST": _MOST, "LARGE": LARGE, "LAST_CHUNK": LAST_CHUNK,
+        "ALIGNED_FROM": ALIGNED_FROM, "SPARE": SPARE,
         "APART_SIZE": APART_SIZE, "HEADER_SIZE": HEADER_SIZE, "REGION_SIZE": REGION_SIZE,
         "SLOT": WORD * SLOT_WORDS, "LITTLE": LITTLE,
         "memory": "{memory}",  # of inline assembly

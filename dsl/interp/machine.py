@@ -109,7 +109,8 @@ def _for(m: _Machine, op: Op, env: Env) -> Exit | None:
     low, high, step, *carried = [env[a] for a in op.args]
     (body,) = op.regions
     assert step != 0, "a `for` with step 0"
-    for i in range(low, high + (1 if step > 0 else -1), step):
+    numbers = range(low, high + (1 if step > 0 else -1), step)
+    for i in reversed(numbers) if op.attrs.get("lanes") else numbers:  # the order of lanes does not matter
         _bind(env, body.params, [i, *carried])
         kind, depth, carried = m.region(body, env)
         if kind != "next":
@@ -236,6 +237,15 @@ def _acc(m: _Machine, op: Op, env: Env) -> None:
         record[k] = m.number("add", operand.type, record[k], env[operand])
 
 
+def _treesum(m: _Machine, op: Op, env: Env) -> None:
+    (type,), first = _fields(op.args[0].type), env[op.args[1]]
+    numbers = [value for (value,) in env[op.args[0]].rows[first : first + op.attrs["count"]]]
+    while len(numbers) > 1:
+        half = len(numbers) // 2
+        numbers = [m.number("add", type, x, y) for x, y in zip(numbers[:half], numbers[half:], strict=True)]
+    env[op.result] = numbers[0]
+
+
 def _growing(op: Op, env: Env) -> list[list[Any]]:
     memory = env[op.args[0]]
     assert memory.growable, f"`{op.name}` of memory that cannot grow"
@@ -330,7 +340,7 @@ def _shadow_of(m: _Machine, value: Any, t: LeafType, made: dict[int, Memory]) ->
 _STRAIGHT: dict[str, Callable[[_Machine, Op, Env], None]] = {
     "const": _const, "null": _null, "global": _global, "stop": _stop, "call": _call, "check": _check, "print": _print,
     "new": _new, "len": _len, "load": _load, "store": _store, "acc": _acc, "push": _push, "pop": _pop, "same": _same,
-    "address": _address,
+    "address": _address, "treesum": _treesum,
     "growable": _growable, "kernel": _kernel, "mark": _mark, "renew": _renew, "release": _release, "pack": _pack,
     "unpack": _unpack, "shadow": _shadow,
     "jvp": _derivative, "vjp": _derivative, "vjp_fwd": _derivative, "vjp_rev": _derivative,

@@ -48,7 +48,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("null", "%0: mem<f64> = null", "the reference to nothing; only ever loaded from by code never reached", pure=True),
         # ---- control flow (see core)
         OpInfo("if", "%2: f64 = if %c { … } else { … }", "one of two regions", ),
-        OpInfo("for", "%2: f64 = for %i = %lo, %hi, %step (%c: f64 = %init) { … }", "counted loop, no exits; region params (i, carried…); args (lo, hi, step, inits…)"),
+        OpInfo("for", "%2: f64 = for %i = %lo, %hi, %step (%c: f64 = %init) { … }", "counted loop, no exits; region params (i, carried…); args (lo, hi, step, inits…); attrs lanes (True: no iteration stores to memory that another one loads from or stores to, and it carries nothing: they may be done at once)"),
         OpInfo("loop", "%2: f64 = loop (%c: f64 = %init) { … }", "loop until a break; region params are the carried values; args their initial values"),
         OpInfo("yield", "yield %a", "ends an arm"),
         OpInfo("next", "next %a", "the next iteration of the innermost loop or for"),
@@ -56,11 +56,12 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("return", "return %a", "ends the function"),
         OpInfo("unreachable", "unreachable", "control does not get here"),
         # ---- memory
-        OpInfo("new", "%m: mem<f64, i64> = new %n", "a run of n zeroed records; attrs filled (True: a nest over sizes that are not negative will store every record), blank (True: not zeroed, since it is overwritten before it is read; set by passes.blank and passes.fresh, when no derivative follows)", writes=True, makes=True),
+        OpInfo("new", "%m: mem<f64, i64> = new %n", "a run of n zeroed records; attrs filled (True: a nest over sizes that are not negative will store every record), blank (True: not zeroed, since it is overwritten before it is read; set by passes.blank and passes.fresh, when no derivative follows), tape, local (True: it will be blank then, as a tape of ad or by passes.localise), frame (True: of constant size, in the function's frame, not zeroed; made by passes.lockstep)", writes=True, makes=True),
         OpInfo("len", "%n: i64 = len %m", "how many records", reads=True),
         OpInfo("load", "%a: f64, %b: i64 = load %m[%i]   |   %b: i64 = load %m[%i] {1}", "the fields of record i from attrs first (default 0) on, as many as there are results", reads=True),
         OpInfo("store", "store %m[%i], %a, %b   |   store %m[%i], %b {1}", "the same, written; args (m, i, values…)", writes=True),
         OpInfo("acc", "acc %m[%i], %a {0}", "adds to f64/f32 fields of record i; the order of several acc is unspecified; args (m, i, values…)", writes=True),
+        OpInfo("treesum", "%a: f64 = treesum %m, %i {count=16}", "the sum of so many records of one number, a power of two, added up by halves: the first half to the second one, and so on; made by `passes.lockstep`", reads=True),
         OpInfo("push", "push %m, %a, %b", "appends a record (all fields)", writes=True),
         OpInfo("pop", "%a: f64, %b: i64 = pop %m", "takes the last record off; the length must not be 0", reads=True, writes=True),
         OpInfo("growable", "%c: bool = growable %m", "whether records may be added and taken off: false for memory that Python owns", pure=True),

@@ -135,7 +135,8 @@ class _Printer:
             if op.name == "for":
                 index, *carried = region.params
                 bounds = self.uses(op.args[:3])
-                opening = f"{start}for {self.name(index)} = {bounds}" + self.carried(carried, op.args[3:])
+                word = "for{lanes}" if op.attrs.get("lanes") else "for"
+                opening = f"{start}{word} {self.name(index)} = {bounds}" + self.carried(carried, op.args[3:])
             elif op.name == "loop":
                 opening = f"{start}loop" + self.carried(region.params, op.args)
             else:
@@ -495,6 +496,9 @@ class _Parser:
         region = Region()
         counter = None
         if op.name == "for":
+            if self.accept("{"):
+                op.attrs[self.take("word", "an attribute").text] = True
+                self.expect("}")
             counter = self.take("value")
             self.expect("=")
             op.args = [self.use()]

@@ -151,8 +151,9 @@ def factor_known(b: Builder, op: Op) -> Value | None:
 
 
 def _strong(form: str) -> dict[LeafType | None, str]:
-    head = f"%{{u}}a = {form} {{t}} {{0}}, {{1}}\n%{{u}}z = fcmp oeq {{t}} {{0}}, 0.0\n"
-    return by_float(head + "select i1 %{u}z, {t} 0.0, {t} %{u}a")
+    """Zero is the second choice: what a processor's vectors do by a mask that clears, in the operation itself."""
+    head = f"%{{u}}a = {form} {{t}} {{0}}, {{1}}\n%{{u}}n = fcmp une {{t}} {{0}}, 0.0\n"
+    return by_float(head + "select i1 %{u}n, {t} %{u}a, {t} 0.0")
 
 
 declare(Primitive(

@@ -14,6 +14,8 @@ from dsl.analysis.places import polynomial, reached
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.types import Mem
 
+_OVERWRITTEN = frozenset({"tape", "local"})  # attributes of memory of which that is known
+
 
 def blank(fn: Function) -> bool:
     """Apply to a function."""
@@ -29,9 +31,11 @@ def _region(region: Region) -> bool:
         if waiting and op.name != "len":
             for m in [m for m in mentioned(op) if m in waiting]:
                 made = waiting.pop(m)
-                if _fills(op, m, made):
+                if fills(op, m, made):
                     made.attrs["blank"] = changed = True
-        if op.name == "new" and "blank" not in op.attrs:
+        if op.name == "new" and _OVERWRITTEN.intersection(op.attrs):
+            op.attrs["blank"] = changed = True
+        elif op.name == "new" and "blank" not in op.attrs:
             waiting[op.result] = op
     return changed
 
@@ -42,7 +46,7 @@ def mentioned(op: Op) -> dict[Value, None]:
     return dict.fromkeys([*op.args, *inside])
 
 
-def _fills(nest: Op, m: Value, made: Op) -> bool:
+def fills(nest: Op, m: Value, made: Op) -> bool:
     """Whether an op overwrites all of a memory, without reading it."""
     loops: list[Op] = []
     at = nest

@@ -30,6 +30,7 @@ from dsl.analysis.places import Polynomial, difference, line
 from dsl.ir.core import Function, Op, Region, Value, clone_op
 from dsl.ops import Builder, known, made_by
 from dsl.passes.common import for_counter, info
+from dsl.passes.names import BY_NAME, Names
 from dsl.records import dataclass
 from dsl.types import BOOL
 
@@ -38,8 +39,6 @@ MOST_STRIDE = 1 << 10
 MOST_OPS = 150  # of a loop that is there twice afterwards
 MOST_QUESTIONS = 4
 
-_MAKE = frozenset({"new", "shadow"})
-_BY_NAME = frozenset({"load", "store", "acc", "len"})  # all that is done to memory by the name of which we look for it
 _HARMLESS = frozenset({"if", "yield", "next", "unreachable", "check", "print", "new"})
 
 
@@ -91,8 +90,7 @@ class _Chain:
 
 class _Carrier:
     def __init__(self, fn: Function) -> None:
-        self.params = frozenset(fn.params)
-        self.private = _private(fn)
+        self.names = Names(fn)
 
     def region(self, region: Region) -> bool:
         changed = False
@@ -127,35 +125,12 @@ class _Carrier:
         """The pairs of references that have to be to different memories; None: some are not, or that cannot be
         asked before the loop."""
         used = dict.fromkeys(op.args[0] for op in inside if op.name in ("load", "store"))
-        doubtful = [x for x in used if x.type == m.type and not self._differ(m, x, defined)]
+        doubtful = [x for x in used if x.type == m.type and not self.names.differ(m, x, defined)]
         return None if any(x is m or x in defined for x in doubtful) else [(m, x) for x in doubtful]
-
-    def _differ(self, m: Value, x: Value, defined: set[Value]) -> bool:
-        """Whether two memories are certainly different ones; m was there before the loop."""
-        if m is x:
-            return False
-        if m in self.private or x in self.private or (x in defined and _is_made(x)):
-            return True
-        return (_is_made(m) and (_is_made(x) or x in self.params)) or (m in self.params and _is_made(x))
-
-
-def _is_made(m: Value) -> bool:
-    return isinstance(m.owner, Op) and m.owner.name in _MAKE
-
-
-def _private(fn: Function) -> frozenset[Value]:
-    """The memories that are known by one name only, that of what makes them."""
-    made: set[Value] = set()
-    known_by_more: set[Value] = set()
-    for op in fn.body.walk():
-        if op.name in _MAKE:
-            made.add(op.result)
-        known_by_more.update(op.args[op.name in _BY_NAME :])
-    return frozenset(made - known_by_more)
 
 
 def _is_understood(op: Op) -> bool:
-    return op.name in _BY_NAME or op.name in _HARMLESS or info(op).pure
+    return op.name in BY_NAME or op.name in _HARMLESS or info(op).pure
 
 
 # ---------------------------------------------------------------- chains

@@ -56,6 +56,8 @@ class Summary:
         return summary
 
     def allocates(self, op: Op) -> bool:
+        if op.attrs.get("frame"):
+            return False
         return op.name in ("new", "pack", "shadow") or (op.name == "call" and called(op) in self.makes)
 
 

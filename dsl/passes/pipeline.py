@@ -25,8 +25,12 @@ from dsl.passes.inline import inline
 from dsl.passes.lanes import lanes
 from dsl.passes.late import late_checks
 from dsl.passes.licm import licm
+from dsl.passes.localise import localise
+from dsl.passes.lockstep import lockstep
 from dsl.passes.merge import merge
+from dsl.passes.outside import outside
 from dsl.passes.promote import promote
+from dsl.passes.putback import putback
 from dsl.passes.ranges import ranges
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
@@ -71,10 +75,15 @@ def optimise(
         if not run.changed:
             break
     run.done("reachable", reachable(program, roots))
+    if not final:
+        run.each("localise", localise)
     if final:
         run.everything()
+        run.each("localise", localise)
         run.each("blank", blank)
         run.each("versions", versions)
+        run.each("put back", putback)
+        run.each("lockstep", lockstep)
         run.next_round()
         run.each("simplify", simplify)
         run.each("cse", cse)
@@ -82,6 +91,7 @@ def optimise(
         run.everything()
         run.each("carry", carry)
         run.each("fresh", fresh)
+        run.each("outside", outside)
         run.each("late checks", late_checks)
         run.each("lanes", lanes)
         run.done("release", release(program, roots))

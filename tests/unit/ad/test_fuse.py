@@ -149,3 +149,27 @@ def test_gradients_are_those_of_the_plan_that_saves_everything(
     assert fused == pytest.approx(value(), rel=1e-14)
     forward = dsl.loads(text, mode="forward").eval(call)
     assert fused == pytest.approx([d for part in forward for d in part], rel=1e-12)
+
+
+TOO_MANY = str(1 << 60)  # what a tape for two loops is compared with, so that the product of their counts does not wrap
+
+
+@pytest.mark.parametrize(("step", "own"), [("s += t * t", True), ("s += t * sin(s)", False)])
+def test_a_tape_inside_is_an_iterations_own(step: str, own: bool) -> None:
+    """Of a loop that is done with its reverse; otherwise one tape holds what is kept in all iterations."""
+    module = dsl.loads(f"""
+function f(x, y)
+  s = 0.0
+  for p in 1:length(y)
+    t = 0.0
+    for j in 1:length(x)
+      t += exp(x[j] * y[p])
+    end
+    {step}
+  end
+  s
+end
+""", mode="reverse")
+    adjoint = module.code_adjoint("f([1.0, 2.0], [3.0, 4.0])")
+    assert (TOO_MANY not in adjoint) == own
+    assert "tape=True" in adjoint

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-from dsl.interp import Memory
+import pytest
+
+from dsl.backend.layout import HEADER_SIZE
+from dsl.interp import Memory, run
 from dsl.ir.text import parse_program
 from dsl.runtime.engine import compile_unit
 
@@ -94,3 +97,77 @@ def test_a_sum_is_vectorised_with_its_additions_in_order() -> None:
     text = optimised(SUM.replace("mul %u, %u", "sqrt %u"))
     assert re.search(r"call <\d+ x double> @llvm.sqrt", text)
     assert re.search(r"call double @llvm.vector.reduce.fadd.v\d+f64\(double %", text)
+
+
+LANES = """
+fn @f(%x: mem<f64>, %y: mem<f64>, %a: f64, %j: i64) {
+  %0: i64 = const 0
+  %15: i64 = const 15
+  %1: i64 = const 1
+  %16: i64 = const 16
+  %first: i64 = mul %j, %16
+  WORD %l = %0, %15, %1 {
+    %i: i64 = add %first, %l
+    %u: f64 = load %x[%l]
+    %v: f64 = load %y[%i]
+    %w: f64 = mul %a, %u
+    %z: f64 = add %w, %v
+    store %y[%i], %z
+    next
+  }
+  return
+}
+"""
+
+
+def test_lanes_are_vectors_whatever_may_overlap() -> None:
+    """Nothing is asked at run time, and nothing is left over. A loop that is not said to be one of lanes is asked
+    whether the memories overlap, or not vectorised."""
+    code = optimised(LANES.replace("WORD", "for{lanes}"))
+    assert re.search(r"<\d+ x double>", code) and "br i1" not in code
+    other = optimised(LANES.replace("WORD", "for"))
+    assert "br i1" in other or "x double>" not in other
+
+
+TREE = """
+fn @f(%x: mem<f64>) -> f64, f64 {
+  %1: i64 = const 1
+  %a: f64 = treesum %x, %1 {count=16}
+  %b: f64 = treesum %x, %1 {count=2}
+  return %a, %b
+}
+"""
+
+
+@pytest.mark.parametrize("level", [0, 3])
+def test_sums_over_lanes_are_put_together_by_halves(level: int) -> None:
+    numbers = [3.0, *(float(7**k) * (-1) ** k / 3 for k in range(16))]
+    halves = numbers[1:]
+    while len(halves) > 1:
+        half = len(halves) // 2
+        halves = [halves[k] + halves[k + half] for k in range(half)]
+    expected = [halves[0], numbers[1] + numbers[2]]
+    assert sum(numbers[1:]) != expected[0]  # in another order it is another number
+    program = parse_program(TREE)
+    assert run(program, "f", [Memory([[x] for x in numbers])]) == expected
+    unit = compile_unit(program, "f", level)
+    assert unit.call([Memory([[x] for x in numbers])]) == expected
+
+
+ADDRESSES = """
+fn @f(%few: i64, %n: i64) -> i64 {
+  %m: mem<f64> = new %few
+  %x: mem<f64> = new %n
+  %a: i64 = address %x
+  return %a
+}
+"""
+
+
+def test_memory_of_a_kilobyte_begins_at_a_cache_line() -> None:
+    """The records of what is no chunk of its own lie behind the header, whose address is told."""
+    unit = compile_unit(parse_program(ADDRESSES), "f", 1)
+    for few in range(9):
+        for n in (128, 129, 1000, 8000):
+            (address,) = unit.call([few, n])
+            assert (address + HEADER_SIZE) % 64 == 0

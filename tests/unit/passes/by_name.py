@@ -16,9 +16,13 @@ from dsl.passes.fresh import fresh
 from dsl.passes.globals import bind_globals
 from dsl.passes.inline import inline
 from dsl.passes.licm import licm
+from dsl.passes.localise import localise
+from dsl.passes.lockstep import lockstep
 from dsl.passes.merge import merge
+from dsl.passes.outside import outside
 from dsl.passes.pipeline import optimise
 from dsl.passes.promote import promote
+from dsl.passes.putback import putback
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
@@ -47,6 +51,9 @@ PASSES: dict[str, Callable[[Program], object]] = {
     "merge": each(merge),
     "licm": each(partial(licm, exact=False)),
     "exact licm": each(partial(licm, exact=True)),
+    "localise": each(localise),
+    "outside": each(outside),
+    "put back": each(putback),
     "dce": dead_code,
     "drop stops": each(drop_stops),
     "release": lambda p: release(p, ["main"]),
@@ -55,6 +62,7 @@ PASSES: dict[str, Callable[[Program], object]] = {
 # Those that change what a call means (its parameters), or the order of accumulations, and whole pipelines.
 OTHERS: dict[str, Callable[[Program], object]] = {
     "carry": each(carry),
+    "lockstep": each(lockstep),
     "globals": lambda p: bind_globals(p, "main"),
     "inline rules": lambda p: inline(p, ["main"], rules=True),
     "before-ad": lambda p: optimise(p, ["main"], "before-ad", verify=True),

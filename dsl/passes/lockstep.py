@@ -1,0 +1,124 @@
+"""Iterations of an outer loop side by side, so many that each operation is a vector's.
+
+    for %i = %lo, %hi, %1 { …; for %j = … { … load %a[%j] … }; … }
+
+The inner loops of such a nest may be short, add up in an order, or wait for memory, so that LLVM makes no good vector
+code of them; where the iterations of the outer loop do not wait for each other (`passes.uniform`), a *block* of W of
+them is done at once. Each stretch of the body that has no loop inside becomes a loop over the *lanes* of the block, the
+inner loops stay around these; what varies from lane to lane and is needed in another stretch goes through memory, and
+own memory of an iteration is there W times, with the lanes side by side. What is uniform is done once a block:
+
+    if (there are W iterations, what is uniform is as the checks want it, memories are different) {
+      %c = for (blocks) { …; for{lanes} %l = 0, W - 1, 1 { … }; … }
+      where a check has failed: as if no block had been done
+    }
+    for (the remaining iterations, as they were) { … }
+
+Uniform checks are looked at before the loop (`passes.inspector`), and need not be done again in a block. A check of a
+domain is noted by lanes and looked at behind the blocks: where one fails, all iterations are done again as they were,
+so that the first failure is what it was. (Nothing else can tell: memory that is read is not written, and an error ends
+the call.) Each number is made of the same operations in the same order; only accumulations come in another order,
+which they do not have: those of the lanes at one place are put together by halves (`treesum`). Exponentials and the
+like are polynomials in all iterations then, the remaining ones included, so that no bit depends on the place.
+Runs after differentiation.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from dsl.ir.core import Function, Op, Region, Value
+from dsl.ops import Builder, known
+from dsl.ops.core import IN_LANES
+from dsl.passes.inspector import holds
+from dsl.passes.lanewise import Block
+from dsl.passes.names import Names
+from dsl.passes.packs import Packs
+from dsl.passes.uniform import Shape, inner, nested
+from dsl.types import F32, F64
+
+LANES = 16
+MOST_OPS = 400  # of the loop
+MOST_SLOTS = 64
+MOST_RECORDS = 1 << 13  # of own memory of an iteration: of all lanes it should stay in the processor's cache
+
+
+def lockstep(fn: Function) -> bool:
+    """Apply to a function. Call it once: the remaining iterations look like what it looks for."""
+    return _region(fn.body, Names(fn))
+
+
+def _region(region: Region, names: Names) -> bool:
+    changed = False
+    ops: list[Op] = []
+    for op in region.ops:
+        made = _blocks(op, names) if op.name == "for" else None
+        if made is None:
+            for r in op.regions:
+                changed |= _region(r, names)
+        else:
+            ops += made
+            changed = True
+        ops.append(op)
+    region.ops[:] = ops
+    return changed
+
+
+def _blocks(loop: Op, names: Names) -> list[Op] | None:
+    """What comes before a loop, which does the remaining iterations then; None: it stays as it is."""
+    (body,) = loop.regions
+    if loop.attrs or not any(op.name == "for" for op in body.ops):
+        return None
+    if sum(1 for _ in islice(body.walk(), MOST_OPS + 1)) > MOST_OPS:
+        return None
+    shape = Shape(loop)
+    if not shape.admissible() or not _pays(shape):
+        return None
+    questions = shape.questions(names)
+    if questions is None:
+        return None
+    before = Region()
+    b = Builder(before, loop.span)
+    trips = _trips(loop, b)
+    packs = Packs.of(shape)
+    arm = Region()
+    inside = Builder(arm, loop.span)
+    block = Block(shape, packs, LANES, trips, inside)
+    if len(block.slots) > MOST_SLOTS:
+        return None
+    good = holds(shape, packs, questions, MOST_RECORDS, trips, LANES, b)
+    if good is None:
+        return None
+    for op in inner(loop):
+        if op.name in IN_LANES:
+            op.name = IN_LANES[op.name]
+    low, inits = loop.args[0], loop.args[3:]
+    inside.yield_(*block.run())
+    other = Region()
+    Builder(other, loop.span).yield_(low, *inits)
+    chosen = b.op("if", (good,), [v.type for v in (low, *inits)], (arm, other))
+    loop.args[0], loop.args[3:] = chosen.results[0], chosen.results[1:]
+    return before.ops
+
+
+def _trips(loop: Op, b: Builder) -> Value:
+    """The number of iterations; what it is where there are none, or more than can be counted, is not positive."""
+    low, high, step = loop.args[:3]
+    first, last = (low, high) if known(step) == 1 else (high, low)
+    return b.prim("add", b.prim("sub", last, first), b.i64(1))
+
+
+def _pays(shape: Shape) -> bool:
+    """Whether lanes are mostly side by side in the inner loops: what is read at places that are not costs an operation
+    a lane, as does what is added to memory from outside."""
+    alike = apart = 0
+    for op, around in nested(shape.body, ()):
+        weight = 8 ** min(len(around), 4)
+        if not around or shape.varying.isdisjoint((*op.args, *op.results)):
+            continue
+        elsewhere = op.name in ("load", "store", "acc") and op.args[0] not in shape.own
+        if elsewhere:
+            apart += weight
+        elif op.name in ("load", "store", "acc") or any(r.type in (F64, F32) for r in op.results):
+            alike += weight
+    return apart * 2 <= alike
