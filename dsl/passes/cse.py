@@ -47,6 +47,9 @@ class _Sharer:
             return False
         key = _key(op)
         if key in self.known:
+            first = self.known[key][0].owner
+            if isinstance(first, Op) and first.attrs and not op.attrs:
+                first.attrs = {}  # a sum that one of the two does not leave free (`passes.contract`)
             self.mapping.update(zip(op.results, self.known[key], strict=True))
             self.changed = True
             return True

@@ -15,6 +15,7 @@ from dsl.ir.core import Function, Program
 from dsl.passes.blank import blank
 from dsl.passes.carry import carry
 from dsl.passes.common import quiet_functions
+from dsl.passes.contract import contract, has_terms
 from dsl.passes.counted import counted
 from dsl.passes.cse import cse
 from dsl.passes.dce import dce
@@ -41,16 +42,18 @@ ROUNDS = 3
 
 def optimise(
     program: Program, roots: Sequence[str], stage: Stage, verify: bool = False, trace: Trace | None = None,
-    shared: bool = False,
+    shared: bool = False, fma: bool = True,
 ) -> None:
     """Simplify a program in place, for calls of the roots; functions that these do not need are dropped.
     `verify` checks the IR behind every pass, `trace` is told each pass's name and what it made. `shared`: functions may
-    be called from outside the program, too."""
+    be called from outside the program, too. `fma`: products are rounded together with sums where that is still open."""
     run = _Run(program, verify, trace)
     final = stage == "after-ad"
     run.done("reachable", reachable(program, roots))
     if final:
         run.each("drop stops", drop_stops)
+    if fma:
+        run.each("contract", settle)
     for _ in range(ROUNDS):
         run.next_round()
         run.done("inline", inline(program, roots, rules=final, shared=shared))
@@ -83,6 +86,16 @@ def optimise(
         run.each("late checks", late_checks)
         run.each("lanes", lanes)
         run.done("release", release(program, roots))
+
+
+def settle(fn: Function) -> bool:
+    """Decide how what differentiation has added up in a function is rounded, as soon as that is simple."""
+    if not has_terms(fn):
+        return False
+    for transform in (fold, flatten, simplify, cse, partial(dce, quiet=frozenset())):
+        transform(fn)
+    contract(fn, terms=True)
+    return True
 
 
 class _Run:

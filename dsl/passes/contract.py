@@ -1,0 +1,154 @@
+"""Fused multiply-adds: a product that is added to something, or that something is taken from, is rounded with the sum.
+
+    %p = mul %a, %b; … %s = add %p, %c      becomes      %s = fma %a, %b, %c
+
+The rule, for f64 and f32 alike:
+
+- The product (`mul`, or a square `powi %a, 2`, negated or not) is in the region of the sum, which alone uses it.
+- A difference of two products stays as it is, wherever they come from: x*x - y*y is 0 where x is y, and a determinant
+  changes its sign with its rows. So does a sum with a product that is negated as a whole.
+- Of a sum of two products the one is taken up that is there later, so that a chain of operations gets shorter; of two
+  that are there at once, the first.
+- In a counted loop without a loop in it, what does not depend on the iteration before is vector code, also where it is
+  added up in order. A product of this kind stays out of a sum that does.
+
+It is applied to each function by itself as it was lowered, before anything is inlined, folded or shared: so a
+function has the same bits wherever and however it is called, in a derivative and beside it, and a derivative that
+computes something again comes to the same. What differentiation adds up is `free` (an attribute of `add`): that
+is decided, with `terms`, when the function that it made has been simplified, before that is inlined or differentiated
+again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dsl.ir.core import Function, Op, Region, Value
+from dsl.ops import Builder, known, made_by
+from dsl.records import dataclass
+from dsl.types import F32, F64
+
+FREE = "free"
+_LOOPS = frozenset({"for", "loop"})
+_QUICK = frozenset({"add", "sub", "mul", "neg", "fma", "abs", "tof64", "tof32", "select"})
+_SLOW = 5  # of these, what anything else takes
+
+
+def contract(fn: Function, terms: bool = False) -> bool:
+    """Apply to a function; `terms`: to the sums that differentiation has made, which are free no longer."""
+    contractor = _Contractor(fn, terms)
+    contractor.region(fn.body)
+    return contractor.changed
+
+
+def has_terms(fn: Function) -> bool:
+    """Whether there are sums in a function of which `contract` has not decided yet."""
+    return any(op.attrs and FREE in op.attrs for op in fn.body.walk())
+
+
+@dataclass(eq=False)
+class _Product:
+    """What a value is made of: its factors, whether their product is negated, and the ops that this takes."""
+
+    factors: list[Value]
+    negative: bool
+    ops: list[Op]
+
+
+def _product(v: Value) -> _Product | None:
+    ops: list[Op] = []
+    while (op := made_by(v, "neg")) is not None:
+        ops.append(op)
+        v = op.args[0]
+    negative = len(ops) % 2 == 1
+    if (op := made_by(v, "mul")) is not None:
+        return _Product(op.args, negative, [*ops, op])
+    if (op := made_by(v, "powi")) is not None and known(op.args[1]) == 2:
+        return _Product([op.args[0]] * 2, negative, [*ops, op])
+    return None
+
+
+class _Contractor:
+    def __init__(self, fn: Function, terms: bool) -> None:
+        self.terms = terms
+        self.uses = Counter(a for op in fn.body.walk() for a in op.args)
+        self.there: dict[Value, int] = dict.fromkeys(fn.params, 0)  # what depends on these, or on what a loop carries
+        self.in_order = False  # in a loop in which that alone is no vector code
+        self.changed = False
+
+    # -- walking
+    def region(self, region: Region) -> None:
+        here: dict[Op, None] = {}
+        for op in region.ops:
+            if op.name in _LOOPS:
+                self.loop(op)
+            elif op.regions:
+                for arm in op.regions:
+                    self.region(arm)
+            elif self.is_open(op):
+                self.sum(op, here)
+            here[op] = None
+            self.note(op)
+        region.ops[:] = here
+
+    def loop(self, op: Op) -> None:
+        (body,) = op.regions
+        outside = self.there, self.in_order
+        self.there = {p: 0 for p in body.params if p.type in (F64, F32)}
+        self.in_order = op.name == "for" and not any(inner.name in _LOOPS for inner in body.walk())
+        self.region(body)
+        self.there, self.in_order = outside
+
+    def note(self, op: Op) -> None:
+        """When the results of an op are there, where they wait for something."""
+        given = [*op.args, *(a for r in op.regions for a in r.terminator.args)] if op.regions else op.args
+        times = [self.there[a] for a in given if a in self.there]
+        if times:
+            time = max(times) + (1 if op.name in _QUICK else _SLOW)
+            self.there.update(dict.fromkeys(op.results, time))
+
+    def is_open(self, op: Op) -> bool:
+        """Whether it is to be decided here how an op is rounded."""
+        if self.terms:
+            return bool(op.attrs and op.attrs.pop(FREE, False))
+        return op.name in ("add", "sub") and op.result.type in (F64, F32)
+
+    # -- sums
+    def sum(self, op: Op, here: dict[Op, None]) -> None:
+        """Make a sum an `fma` where the rule says so."""
+        products = [_product(v) for v in op.args]
+        takes = op.name == "sub"
+        first, second = products
+        if first and second and first.negative is not (second.negative is not takes):
+            return
+        fit = [k for k, p in enumerate(products) if p and self.is_fit(p, op.args[1 - k], here)]
+        if not fit:
+            return
+        k = max(fit, key=lambda k: self.there.get(op.args[k], -1))  # the first of the latest
+        product, other = products[k], op.args[1 - k]
+        assert product is not None
+        x, y = product.factors
+        for made in product.ops:
+            del here[made]
+        b = Builder(Region(), op.span)
+        if product.negative is not (takes and k == 1):
+            x, y = (x, _opposite(y, b)) if known(y) is not None else (_opposite(x, b), y)
+        if takes and k == 0:
+            other = _opposite(other, b)
+        here.update(dict.fromkeys(b.region.ops))
+        op.name, op.args = "fma", [x, y, other]
+        self.changed = True
+
+    def is_fit(self, p: _Product, other: Value, here: dict[Op, None]) -> bool:
+        """Whether a product is in this region, of no other use, and not better off among vectors."""
+        if self.in_order and other in self.there and self.there.keys().isdisjoint(p.factors):
+            return False
+        return all(op in here and self.uses[op.result] == 1 for op in p.ops)
+
+
+def _opposite(v: Value, b: Builder) -> Value:
+    number = known(v)
+    if number is not None:
+        return b.const(-number, v.type)
+    negated = made_by(v, "neg")
+    return negated.args[0] if negated else b.prim("neg", v)
