@@ -73,6 +73,19 @@ def involution(b: Builder, op: Op) -> Value | None:
     return inner.args[0] if inner else None
 
 
+def sign_outside(b: Builder, op: Op) -> Value | None:
+    """A product with an opposite is the opposite of the product, or one with an opposite constant."""
+    for k in (0, 1):
+        negated = made_by(op.args[k], "neg")
+        if negated is not None and op.result.type != I64:
+            x, other = negated.args[0], op.args[1 - k]
+            number = known(other)
+            if number is not None:
+                return b.prim("mul", x, b.const(-number, x.type))
+            return b.prim("neg", b.prim("mul", x, other))
+    return None
+
+
 def products(b: Builder, op: Op) -> Value | None:
     """A power with a small literal exponent as the products of the multiplication scheme of `powi`."""
     x, n = op.args[0], known(op.args[1])
@@ -126,6 +139,7 @@ declare(Primitive(
     commutative=True,
     simplify=(
         ("x * 1", neutral(1, 1, *FLOATS, I64)), ("1 * x", neutral(0, 1, *FLOATS, I64)), ("x * 0", absorbing),
+        ("x * -y", sign_outside),
     ),
 ))  # fmt: skip
 

@@ -298,7 +298,7 @@ def _sum(rows: Sequence[list[Value]], b: Builder) -> list[Value]:
     """The sum of each column."""
     total, *more = rows
     for row in more:
-        total = [b.prim("add", s, v) for s, v in zip(total, row, strict=True)]
+        total = [b.op("add", (s, v), (s.type,), free=True).result for s, v in zip(total, row, strict=True)]
     return total
 
 

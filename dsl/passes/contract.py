@@ -4,9 +4,11 @@
 
 The rule, for f64 and f32 alike:
 
-- The product (`mul`, or a square `powi %a, 2`, negated or not) is in the region of the sum, which alone uses it.
+- The product (`mul`, a square `powi %a, 2`, or `add %a, %a`; negated or not) is in the region of the sum, which alone
+  uses it.
 - A difference of two products stays as it is, wherever they come from: x*x - y*y is 0 where x is y, and a determinant
-  changes its sign with its rows. So does a sum with a product that is negated as a whole.
+  changes its sign with its rows. -(a*b) + c*d and a*-b + c*d are differences, too. A product with a power of two is
+  exact: it does not count, and to take it up changes no bits, but at the ends of the range.
 - Of a sum of two products the one is taken up that is there later, so that a chain of operations gets shorter; of two
   that are there at once, the first.
 - In a counted loop without a loop in it, what does not depend on the iteration before is vector code, also where it is
@@ -16,12 +18,13 @@ It is applied to each function by itself as it was lowered, before anything is i
 function has the same bits wherever and however it is called, in a derivative and beside it, and a derivative that
 computes something again comes to the same. What differentiation adds up is `free` (an attribute of `add`): that
 is decided, with `terms`, when the function that it made has been simplified, before that is inlined or differentiated
-again.
+again. It is nobody's formula whose symmetry could be missed, so there differences are as sums.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from math import frexp
 
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder, known, made_by
@@ -30,12 +33,13 @@ from dsl.types import F32, F64
 
 FREE = "free"
 _LOOPS = frozenset({"for", "loop"})
-_QUICK = frozenset({"add", "sub", "mul", "neg", "fma", "abs", "tof64", "tof32", "select"})
-_SLOW = 5  # of these, what anything else takes
+# How long an operation takes: the sign is part of the instruction that uses it.
+_TIME = {"neg": 0, **dict.fromkeys(("add", "sub", "mul", "fma", "abs", "tof64", "tof32", "select"), 1)}
+_LONG = 5  # any other
 
 
 def contract(fn: Function, terms: bool = False) -> bool:
-    """Apply to a function; `terms`: to the sums that differentiation has made, which are free no longer."""
+    """Apply to a function; `terms`: to the sums that are free, which they are no longer."""
     contractor = _Contractor(fn, terms)
     contractor.region(fn.body)
     return contractor.changed
@@ -46,26 +50,50 @@ def has_terms(fn: Function) -> bool:
     return any(op.attrs and FREE in op.attrs for op in fn.body.walk())
 
 
+def round_each(fn: Function) -> bool:
+    """Decide that every sum is rounded by itself."""
+    for op in fn.body.walk():
+        op.attrs.pop(FREE, None)
+    return False
+
+
 @dataclass(eq=False)
 class _Product:
-    """What a value is made of: its factors, whether their product is negated, and the ops that this takes."""
+    """What a value is: the product of two factors, or the opposite of that, and the ops that make it of these."""
 
-    factors: list[Value]
+    x: Value
+    y: Value | float
     negative: bool
     ops: list[Op]
 
+    @property
+    def exact(self) -> bool:
+        """Whether it is not rounded: a factor is a power of two."""
+        return any(k is not None and k and abs(frexp(k)[0]) == 0.5 for k in map(_number, (self.x, self.y)))
+
 
 def _product(v: Value) -> _Product | None:
+    signs, v = _signs(v)
+    square = made_by(v, "powi")
+    if square is not None and known(square.args[1]) == 2:
+        return _Product(square.args[0], square.args[0], len(signs) % 2 == 1, [*signs, square])
+    double = made_by(v, "add")
+    if double is not None and double.args[0] is double.args[1]:
+        return _Product(double.args[0], 2.0, len(signs) % 2 == 1, [*signs, double])
+    product = made_by(v, "mul")
+    if product is None:
+        return None
+    (of_x, x), (of_y, y) = map(_signs, product.args)
+    return _Product(x, y, (len(signs) + len(of_x) + len(of_y)) % 2 == 1, [*signs, product])
+
+
+def _signs(v: Value) -> tuple[list[Op], Value]:
+    """The ops that negate a value, and the value within."""
     ops: list[Op] = []
     while (op := made_by(v, "neg")) is not None:
         ops.append(op)
         v = op.args[0]
-    negative = len(ops) % 2 == 1
-    if (op := made_by(v, "mul")) is not None:
-        return _Product(op.args, negative, [*ops, op])
-    if (op := made_by(v, "powi")) is not None and known(op.args[1]) == 2:
-        return _Product([op.args[0]] * 2, negative, [*ops, op])
-    return None
+    return ops, v
 
 
 class _Contractor:
@@ -104,7 +132,7 @@ class _Contractor:
         given = [*op.args, *(a for r in op.regions for a in r.terminator.args)] if op.regions else op.args
         times = [self.there[a] for a in given if a in self.there]
         if times:
-            time = max(times) + (1 if op.name in _QUICK else _SLOW)
+            time = max(times) + _TIME.get(op.name, _LONG)
             self.there.update(dict.fromkeys(op.results, time))
 
     def is_open(self, op: Op) -> bool:
@@ -119,7 +147,7 @@ class _Contractor:
         products = [_product(v) for v in op.args]
         takes = op.name == "sub"
         first, second = products
-        if first and second and first.negative is not (second.negative is not takes):
+        if first and second and not self.terms and _differ(first, second, takes):
             return
         fit = [k for k, p in enumerate(products) if p and self.is_fit(p, op.args[1 - k], here)]
         if not fit:
@@ -127,12 +155,10 @@ class _Contractor:
         k = max(fit, key=lambda k: self.there.get(op.args[k], -1))  # the first of the latest
         product, other = products[k], op.args[1 - k]
         assert product is not None
-        x, y = product.factors
         for made in product.ops:
             del here[made]
         b = Builder(Region(), op.span)
-        if product.negative is not (takes and k == 1):
-            x, y = (x, _opposite(y, b)) if known(y) is not None else (_opposite(x, b), y)
+        x, y = _factors(product, product.negative is not (takes and k == 1), b)
         if takes and k == 0:
             other = _opposite(other, b)
         here.update(dict.fromkeys(b.region.ops))
@@ -141,9 +167,27 @@ class _Contractor:
 
     def is_fit(self, p: _Product, other: Value, here: dict[Op, None]) -> bool:
         """Whether a product is in this region, of no other use, and not better off among vectors."""
-        if self.in_order and other in self.there and self.there.keys().isdisjoint(p.factors):
+        if self.in_order and other in self.there and self.there.keys().isdisjoint((p.x, p.y)):
             return False
         return all(op in here and self.uses[op.result] == 1 for op in p.ops)
+
+
+def _number(v: Value | float) -> float | None:
+    return v if isinstance(v, float) else known(v)
+
+
+def _differ(first: _Product, second: _Product, takes: bool) -> bool:
+    """Whether a sum or difference (`takes`) of two products is a difference, of such as are rounded."""
+    return first.negative is not (second.negative is not takes) and not (first.exact or second.exact)
+
+
+def _factors(p: _Product, negate: bool, b: Builder) -> tuple[Value, Value]:
+    """Two factors of a product, or of its opposite: of a constant that costs nothing."""
+    if isinstance(p.y, float):
+        return p.x, b.const(-p.y if negate else p.y, p.x.type)
+    if not negate:
+        return p.x, p.y
+    return (p.x, _opposite(p.y, b)) if known(p.y) is not None else (_opposite(p.x, b), p.y)
 
 
 def _opposite(v: Value, b: Builder) -> Value:

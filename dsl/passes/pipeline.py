@@ -15,7 +15,7 @@ from dsl.ir.core import Function, Program
 from dsl.passes.blank import blank
 from dsl.passes.carry import carry
 from dsl.passes.common import quiet_functions
-from dsl.passes.contract import contract, has_terms
+from dsl.passes.contract import contract, has_terms, round_each
 from dsl.passes.counted import counted
 from dsl.passes.cse import cse
 from dsl.passes.dce import dce
@@ -83,6 +83,7 @@ def optimise(
         run.everything()
         run.each("carry", carry)
         run.each("fresh", fresh)
+        run.each("contract", partial(contract, terms=True) if fma else round_each)
         run.each("late checks", late_checks)
         run.each("lanes", lanes)
         run.done("release", release(program, roots))
