@@ -25,7 +25,7 @@ from dsl.options import Options, Timings
 from dsl.passes.common import called
 from dsl.passes.contract import contract
 from dsl.passes.globals import bind_globals
-from dsl.passes.pipeline import optimise
+from dsl.passes.pipeline import optimise, settle
 from dsl.records import dataclass, replace
 from dsl.runtime.engine import Unit, compile_unit
 from dsl.runtime.lending import Access
@@ -181,6 +181,10 @@ class Driver:
             if o.optimize:
                 with self.timings.stage("passes"):
                     optimise(program, roots, "after-ad", verify=o.verify, fma=fma)
+            elif fma:
+                with self.timings.stage("passes"):
+                    for fn in program.functions.values():
+                        settle(fn)
             del root.attrs["present"], root.attrs["sizes"]
             if o.verify:
                 from dsl.ir.verifier import verify

@@ -24,6 +24,7 @@ again. It is nobody's formula whose symmetry could be missed, so there differenc
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from math import frexp
 
 from dsl.ir.core import Function, Op, Region, Value
@@ -33,6 +34,7 @@ from dsl.types import F32, F64
 
 FREE = "free"
 _LOOPS = frozenset({"for", "loop"})
+_MAKES_PRODUCTS = frozenset({"mul", "powi", "add", "neg"})
 # How long an operation takes: the sign is part of the instruction that uses it.
 _TIME = {"neg": 0, **dict.fromkeys(("add", "sub", "mul", "fma", "abs", "tof64", "tof32", "select"), 1)}
 _LONG = 5  # any other
@@ -40,6 +42,8 @@ _LONG = 5  # any other
 
 def contract(fn: Function, terms: bool = False) -> bool:
     """Apply to a function; `terms`: to the sums that are free, which they are no longer."""
+    if terms and not has_terms(fn):
+        return False
     contractor = _Contractor(fn, terms)
     contractor.region(fn.body)
     return contractor.changed
@@ -73,6 +77,9 @@ class _Product:
 
 
 def _product(v: Value) -> _Product | None:
+    owner = v.owner
+    if not isinstance(owner, Op) or owner.name not in _MAKES_PRODUCTS:
+        return None
     signs, v = _signs(v)
     square = made_by(v, "powi")
     if square is not None and known(square.args[1]) == 2:
@@ -99,7 +106,7 @@ def _signs(v: Value) -> tuple[list[Op], Value]:
 class _Contractor:
     def __init__(self, fn: Function, terms: bool) -> None:
         self.terms = terms
-        self.uses = Counter(a for op in fn.body.walk() for a in op.args)
+        self.uses = Counter(chain.from_iterable(op.args for op in fn.body.walk()))
         self.there: dict[Value, int] = dict.fromkeys(fn.params, 0)  # what depends on these, or on what a loop carries
         self.in_order = False  # in a loop in which that alone is no vector code
         self.changed = False
@@ -129,11 +136,14 @@ class _Contractor:
 
     def note(self, op: Op) -> None:
         """When the results of an op are there, where they wait for something."""
-        given = [*op.args, *(a for r in op.regions for a in r.terminator.args)] if op.regions else op.args
-        times = [self.there[a] for a in given if a in self.there]
-        if times:
-            time = max(times) + _TIME.get(op.name, _LONG)
-            self.there.update(dict.fromkeys(op.results, time))
+        there, last = self.there, -1
+        for a in [*op.args, *(a for r in op.regions for a in r.terminator.args)] if op.regions else op.args:
+            if a in there and there[a] > last:
+                last = there[a]
+        if last >= 0:
+            time = last + _TIME.get(op.name, _LONG)
+            for r in op.results:
+                there[r] = time
 
     def is_open(self, op: Op) -> bool:
         """Whether it is to be decided here how an op is rounded."""
