@@ -45,7 +45,7 @@ def _character(escaped: re.Match[str]) -> str:
 def assembly_of(text: str, root: Signature) -> str:
     """The machine code of a function in the assembly of its module, without directives."""
     lines = text.splitlines()
-    label = root.symbol if re.fullmatch(r"[\w$.]+", root.symbol) else f'"{root.symbol}"'
+    label = root.symbol if re.fullmatch(r"[\w$.]+", root.symbol, re.ASCII) else f'"{root.symbol}"'
     start = next(k for k, line in enumerate(lines) if line.startswith((f"{label}:", f"_{label}:")))
     shown = []
     for line in lines[start:]:

@@ -11,8 +11,8 @@ The rule, for f64 and f32 alike:
   exact: it does not count, and to take it up changes no bits, but at the ends of the range.
 - Of a sum of two products the one is taken up that is there later, so that a chain of operations gets shorter; of two
   that are there at once, the first.
-- In a counted loop without a loop in it, what does not depend on the iteration before is vector code, also where it is
-  added up in order. A product of this kind stays out of a sum that does.
+- In a counted loop without a loop in it, what does not depend on all the iterations before is vector code, also where
+  it is added up in order. A product of this kind stays out of a sum that does.
 
 It is applied to each function by itself as it was lowered, before anything is inlined, folded or shared: so a
 function has the same bits wherever and however it is called, in a derivative and beside it, and a derivative that
@@ -59,6 +59,23 @@ def round_each(fn: Function) -> bool:
     for op in fn.body.walk():
         op.attrs.pop(FREE, None)
     return False
+
+
+def _waiting(body: Region) -> list[Value]:
+    """What a counted loop carries that depends on what was carried. (Anything else is of one iteration before, and may
+    be a vector, too.)"""
+    carried = body.params[1:]
+    while carried:
+        found = set(carried)
+        for op in body.walk():
+            if op.name != "next" and not found.isdisjoint(chain(op.args, *(r.terminator.args for r in op.regions))):
+                found.update(op.results)
+        handed = zip(body.params[1:], body.terminator.args, strict=True)
+        left = [p for p, v in handed if p in carried and v in found]
+        if left == carried:
+            break
+        carried = left
+    return carried
 
 
 @dataclass(eq=False)
@@ -129,8 +146,9 @@ class _Contractor:
     def loop(self, op: Op) -> None:
         (body,) = op.regions
         outside = self.there, self.in_order
-        self.there = {p: 0 for p in body.params if p.type in (F64, F32)}
         self.in_order = op.name == "for" and not any(inner.name in _LOOPS for inner in body.walk())
+        waiting = _waiting(body) if self.in_order else body.params
+        self.there = {p: 0 for p in waiting if p.type in (F64, F32)}
         self.region(body)
         self.there, self.in_order = outside
 

@@ -174,6 +174,22 @@ def test_a_product_with_what_the_loop_carries_is_no_vector() -> None:
     assert "fma %u, %w, %t" in running("%w: f64 = sin %t", "%u, %w")
 
 
+@pytest.mark.parametrize("handed, fused", [("%u, %s", True), ("%v, %u", True), ("%v, %s", False)])
+def test_what_is_of_the_iteration_before_is_a_vector_too(handed: str, fused: bool) -> None:
+    """Where `t` is what was loaded then, or one earlier, but not where it is a sum of that time."""
+    lines = contracted(f"""
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %q: f64, %r: f64 = for %i = %0, %n, %1 (%t: f64 = %a, %v: f64 = %b) {{
+    %u: f64 = load %x[%i]
+    %p: f64 = mul %u, %c
+    %s: f64 = add %t, %p
+    next {handed}
+  }}
+  return %q""")
+    assert ("%s: f64 = fma %u, %c, %t" in lines) is fused
+
+
 def test_other_loops_have_no_vectors() -> None:
     """One around another loop, and one that is not counted."""
     inner = "for %j = %0, %n, %1 {\nnext\n}"
@@ -287,9 +303,11 @@ def test_so_has_a_derivative(name: str) -> None:
     m = dsl.loads(PROGRAM, fma=True, cache=False)
     interpreted = dsl.loads(PROGRAM, fma=True, interpreter=True)
     low = dsl.loads(PROGRAM, fma=True, cache=False, opt_level=0)
+    raw = dsl.loads(PROGRAM, fma=True, cache=False, optimize=False)
     for p in points():
         expected = dsl.gradient(interpreted[name], *p)
         assert dsl.gradient(m[name], *p) == dsl.gradient(low[name], *p) == expected
+        assert dsl.gradient(raw[name], *p) == pytest.approx(expected, rel=1e-14)
         assert m.eval(f"gradient({name}, {p[0]!r}, {p[1]!r})") == expected
 
 
