@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dsl.ir.core import Function, Op, Region, Value
+from dsl.ir.opset import OPSET
 from dsl.ops import PRIMITIVES
 from dsl.passes.common import is_pure, substitute
 
 
 def cse(fn: Function) -> bool:
-    """Share pure ops with equal operands where the first is visible; pure ops without operands move to the top.
-    Guarantees the same values and the same derivatives (a value is only replaced by itself)."""
-    sharer = _Sharer()
+    """Share pure ops with equal operands where the first is visible (lengths, too, in a function in which none
+    changes); pure ops without operands move to the top. Guarantees the same values and the same derivatives (a value is
+    only replaced by itself)."""
+    sharer = _Sharer(not any(op.name in _CHANGE_LENGTHS for op in fn.body.walk()))
     before = fn.body.ops
     sharer.region(fn.body)
     moved = sharer.top + fn.body.ops
@@ -21,8 +23,13 @@ def cse(fn: Function) -> bool:
 _COMMUTATIVE = frozenset(name for name, primitive in PRIMITIVES.items() if primitive.commutative)
 
 
+# Whatever writes, but for what leaves lengths as they are.
+_CHANGE_LENGTHS = frozenset(i.name for i in OPSET.values() if i.writes and not i.makes) - {"store", "acc", "kernel"}
+
+
 class _Sharer:
-    def __init__(self) -> None:
+    def __init__(self, fixed: bool) -> None:
+        self.fixed = fixed
         self.known: dict[object, list[Value]] = {}
         self.mapping: dict[Value, Value] = {}
         self.top: list[Op] = []
@@ -43,7 +50,7 @@ class _Sharer:
 
     def share(self, op: Op, local: list[object]) -> bool:
         """Whether the op need not stay where it is."""
-        if op.regions or not is_pure(op):
+        if op.regions or not (is_pure(op) or (self.fixed and op.name == "len")):
             return False
         key = _key(op)
         if key in self.known:

@@ -16,6 +16,7 @@ from dsl.passes.blank import blank
 from dsl.passes.carry import carry
 from dsl.passes.common import quiet_functions
 from dsl.passes.contract import contract, has_terms, round_each
+from dsl.passes.copies import copies
 from dsl.passes.counted import counted
 from dsl.passes.cse import cse
 from dsl.passes.dce import dce
@@ -74,6 +75,7 @@ def optimise(
     run.done("reachable", reachable(program, roots))
     if final:
         run.everything()
+        run.each("copies", copies)
         run.each("blank", blank)
         run.each("versions", versions)
         run.next_round()
