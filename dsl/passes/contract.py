@@ -6,11 +6,9 @@ The rule, for f64 and f32 alike:
 
 - The product (`mul`, a square `powi %a, 2`, or `add %a, %a`; negated or not) is in the region of the sum, which alone
   uses it.
-- A difference of two products stays as it is, wherever they come from: x*x - y*y is 0 where x is y, and a determinant
-  changes its sign with its rows. -(a*b) + c*d and a*-b + c*d are differences, too. A product with a power of two is
-  exact: it does not count, and to take it up changes no bits, but at the ends of the range.
-- Of a sum of two products the one is taken up that is there later, so that a chain of operations gets shorter; of two
-  that are there at once, the first.
+- A sum or difference of two products stays as it is, wherever they come from, for they may cancel: x*x - y*y is 0 where
+  x is y, and (a + bi)(a - bi) is real. A product with a power of two is exact: it does not count, and to take it up
+  changes no bits, but at the ends of the range.
 - In a counted loop without a loop in it, what does not depend on all the iterations before is vector code, also where
   it is added up in order. A product of this kind stays out of a sum that does.
 
@@ -18,7 +16,8 @@ It is applied to each function by itself as it was lowered, before anything is i
 function has the same bits wherever and however it is called, in a derivative and beside it, and a derivative that
 computes something again comes to the same. What differentiation adds up is `free` (an attribute of `add`): that
 is decided, with `terms`, when the function that it made has been simplified, before that is inlined or differentiated
-again. It is nobody's formula whose symmetry could be missed, so there differences are as sums.
+again. It is nobody's formula whose symmetry could be missed, so there one of two products is taken up: the one that is
+there later, so that a chain of operations gets shorter; of two that are there at once, the first.
 """
 
 from __future__ import annotations
@@ -175,7 +174,7 @@ class _Contractor:
         products = [_product(v) for v in op.args]
         takes = op.name == "sub"
         first, second = products
-        if first and second and not self.terms and _differ(first, second, takes):
+        if first and second and not (self.terms or first.exact or second.exact):
             return
         fit = [k for k, p in enumerate(products) if p and self.is_fit(p, op.args[1 - k], here)]
         if not fit:
@@ -202,11 +201,6 @@ class _Contractor:
 
 def _number(v: Value | float) -> float | None:
     return v if isinstance(v, float) else known(v)
-
-
-def _differ(first: _Product, second: _Product, takes: bool) -> bool:
-    """Whether a sum or difference (`takes`) of two products is a difference, of such as are rounded."""
-    return first.negative is not (second.negative is not takes) and not (first.exact or second.exact)
 
 
 def _factors(p: _Product, negate: bool, b: Builder) -> tuple[Value, Value]:
