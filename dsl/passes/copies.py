@@ -39,23 +39,35 @@ class _Reader:
 
     def region(self, region: Region) -> bool:
         changed = False
-        for k, op in enumerate(region.ops):
+        made: dict[Value, Op] = {}
+        users: dict[Value, list[Op]] = {}  # the ops of this region that mention a memory, lengths aside
+        for op in region.ops:
             for inner in op.regions:
                 changed |= self.region(inner)
+            if users and op.name != "len":
+                for m in mentioned(op):
+                    if m in users:
+                        users[m].append(op)
             if op.name == "new" and op.result.type in (Mem((F64,)), Mem((F32,))):
-                changed |= self.copy(op, region, k)
+                made[op.result] = op
+                users[op.result] = []
+        for m, op in made.items():
+            if users[m]:
+                changed |= self.copy(op, region, users[m])
         return changed
 
-    def copy(self, made: Op, region: Region, k: int) -> bool:
+    def copy(self, made: Op, region: Region, users: list[Op]) -> bool:
         """Read what a memory is a copy of, if it is one."""
         m = made.result
-        nest, *later = [op for op in region.ops[k + 1 :] if op.name != "len" and m in mentioned(op)] or [made]
+        nest, *later = users
         source = self.source(nest, made)
-        users = [op for part in later for op in _all(part) if m in op.args]
-        if source is None or any(op.name not in ("load", "len") for op in users):
+        if source is None:
+            return False
+        uses = [op for part in later for op in _all(part) if m in op.args]
+        if any(op.name not in ("load", "len") for op in uses):
             return False
         loaded, added = source
-        loads = {op for op in users if op.name == "load"}
+        loads = {op for op in uses if op.name == "load"}
         for op in loads:
             op.args[0] = loaded
         if added:
