@@ -6,6 +6,7 @@ from dsl.ir.core import Function, Op, Region, Value
 from dsl.ir.opset import OPSET
 from dsl.ops import PRIMITIVES
 from dsl.passes.common import is_pure, substitute
+from dsl.passes.contract import FREE
 
 
 def cse(fn: Function) -> bool:
@@ -54,10 +55,10 @@ class _Sharer:
             return False
         key = _key(op)
         if key in self.known:
-            first = self.known[key][0].owner
-            if isinstance(first, Op) and first.attrs and not op.attrs:
-                first.attrs = {}  # a sum that one of the two does not leave free (`passes.contract`)
-            self.mapping.update(zip(op.results, self.known[key], strict=True))
+            for own, shared in zip(op.results, self.known[key], strict=True):
+                self.mapping[own] = shared
+                if isinstance(shared.owner, Op) and not op.attrs:
+                    shared.owner.attrs.pop(FREE, None)  # one of the two is decided already (`passes.contract`)
             self.changed = True
             return True
         self.known[key] = op.results
