@@ -124,7 +124,7 @@ class Module:
 
 def load(path: str | os.PathLike[str], **options: Any) -> Module:
     """Load a .dfl file. Options (keyword only): `opt_level`, `mode`, `checks`, `optimize`, `interpreter`, `verify`,
-    `cache` (see `driver.Options`), and `out`, a function that gets what the program prints."""
+    `cache`, `fma` (see `driver.Options`), and `out`, a function that gets what the program prints."""
     return Module(lambda: open_workspace(read_source(os.fspath(path)), **options))
 
 

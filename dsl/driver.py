@@ -23,12 +23,14 @@ from dsl.ops import Arithmetic
 from dsl.ops.core import IN_LANES
 from dsl.options import Options, Timings
 from dsl.passes.common import called
+from dsl.passes.contract import contract
 from dsl.passes.globals import bind_globals
-from dsl.passes.pipeline import optimise
+from dsl.passes.pipeline import optimise, settle
 from dsl.records import dataclass, replace
 from dsl.runtime.engine import Unit, compile_unit
 from dsl.runtime.lending import Access
 from dsl.runtime.lock import LOCK
+from dsl.runtime.processor import fuses
 from dsl.runtime.specialised import Out, Specialised
 from dsl.syntax import parse_expression, parse_file
 from dsl.syntax.ast import Expr, File
@@ -159,10 +161,11 @@ class Driver:
         o = options or self.options
         roots = [entry.name]
         with compiling():
-            program = clone_program(entry.program)
-            if not o.checks:
-                drop_domain_checks(program)
+            fma = fuses(o)
             with self.timings.stage("passes"):
+                program = taken(entry, fma)
+                if not o.checks:
+                    drop_domain_checks(program)
                 globals_ = bind_globals(program, entry.name)
             drop_unused_rules(program, entry.name)
             root = program.functions[entry.name]
@@ -172,12 +175,16 @@ class Driver:
             root.attrs["present"], root.attrs["sizes"] = present_arrays(entry.arg_types)
             if o.optimize:
                 with self.timings.stage("passes"):
-                    optimise(program, roots, "before-ad", verify=o.verify)
+                    optimise(program, roots, "before-ad", verify=o.verify, fma=fma)
             with self.timings.stage("ad"):
-                expand(program, o.mode)
+                expand(program, o.mode, fma)
             if o.optimize:
                 with self.timings.stage("passes"):
-                    optimise(program, roots, "after-ad", verify=o.verify)
+                    optimise(program, roots, "after-ad", verify=o.verify, fma=fma)
+            elif fma:
+                with self.timings.stage("passes"):
+                    for fn in program.functions.values():
+                        settle(fn)
             del root.attrs["present"], root.attrs["sizes"]
             if o.verify:
                 from dsl.ir.verifier import verify
@@ -219,16 +226,26 @@ class Driver:
     def plan(self, entry: Entry, options: Options) -> Plan:
         """What the reverse of an entry's function keeps."""
         with compiling():
-            program = clone_program(entry.program)
+            fma = fuses(options)
+            program = taken(entry, fma)
             bind_globals(program, entry.name)
             if options.optimize:
-                optimise(program, [entry.name], "before-ad", verify=options.verify)
-            expand(program, options.mode)
+                optimise(program, [entry.name], "before-ad", verify=options.verify, fma=fma)
+            expand(program, options.mode, fma)
             return reverse_plan(program, entry.name, derivable(entry))
 
 
 def clone_program(program: Program) -> Program:
     return Program({name: clone_function(fn, name) for name, fn in program.functions.items()})
+
+
+def taken(entry: Entry, fma: bool) -> Program:
+    """An entry's program to work on, in which it is decided how everything is rounded."""
+    program = clone_program(entry.program)
+    if fma:
+        for fn in program.functions.values():
+            contract(fn)
+    return program
 
 
 def present_arrays(types: Sequence[LangType]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -26,6 +26,8 @@ class Options:
     interpreter  True: the reference interpreter runs the SSA; False: native code does; None: native code does, save
                  what runs once and is small, where the interpreter is done before LLVM would have begun
     verify       check the invariants of the SSA after every pass
+    fma          whether a product is rounded together with the sum it is in, as the manual says; None: where the
+                 processor has an instruction for it
     cache        take what has been compiled before from the user's cache, and keep there what is compiled
     """
 
@@ -36,11 +38,12 @@ class Options:
     interpreter: bool | None = None
     verify: bool = False
     cache: bool = True
+    fma: bool | None = None
 
     def told(self) -> tuple[Any, ...]:
         """All of them, in order."""
         return (
-            self.opt_level, self.mode, self.checks, self.optimize, self.interpreter, self.verify, self.cache
+            self.opt_level, self.mode, self.checks, self.optimize, self.interpreter, self.verify, self.cache, self.fma
         )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from dsl.interp import Memory
 from dsl.options import Options
 from dsl.runtime.buffers import Buffer, Flat
 from dsl.runtime.kept import Unkeepable, read_leaves, read_type, written_leaves, written_type
+from dsl.runtime.processor import fuses
 from dsl.store import digest, fingerprint, store
 from dsl.types import LangType, Mem, all_interned, intern, is_ref, leaves
 
@@ -49,7 +50,8 @@ class Program:
 def key_of(source: Source, options: Options, shown: bool) -> str:
     """What a program is found by. `shown`: the values of its bare expressions are printed."""
     plan = os.environ.get("DFL_PLAN", "")  # what reverse mode keeps (`ad/decide.py`)
-    return digest(fingerprint(), source.name, source.text, repr(options.told()), str(shown), plan)
+    told = repr(options.told()), str(fuses(options)), str(shown)
+    return digest(fingerprint(), source.name, source.text, *told, plan)
 
 
 def find(source: Source, options: Options, shown: bool, read: Callable[[str], Source]) -> Program | None:

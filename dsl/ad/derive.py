@@ -24,6 +24,7 @@ from dsl.ad.keep import Saver
 from dsl.ad.linear import is_linear
 from dsl.ad.plan import Construct, Key, Plan
 from dsl.ad.reverse import Backward
+from dsl.ad.rules import plus
 from dsl.ad.settled import Settled
 from dsl.ad.shadows import Shadows, nested_types
 from dsl.ad.transpose import Transposer
@@ -195,6 +196,7 @@ class Deriver:
             sweep.set_value(p, n)
         for i, d in zip(duals, new[len(fn.params) :], strict=False):
             sweep.set_dual(fn.params[i], d, b)
+            sweep.given.add(d)
 
     # ------------------------------------------------------------ calls in a forward sweep
     def call(self, sweep: Forward, op: Op, b: Builder) -> None:
@@ -315,7 +317,7 @@ class Deriver:
                 for p, d in zip(rows, tangents, strict=True):
                     if d is not None:
                         term = b.prim("strongmul", d, p) if d in sweep.conditional else b.prim("mul", p, d)
-                        out[j] = b.prim("add", out[j], term) if j in out else term
+                        out[j] = plus(b, out[j], term) if j in out else term
         for r, v in zip(op.results, results, strict=False):
             sweep.set_value(r, v)
         for j, d in out.items():
@@ -504,7 +506,7 @@ class Deriver:
             units = [b.const(float(i == j), s.type) for j, s in enumerate(seeds)]
             row = b.call(self.program.functions[rule.reverse], [*captures, *units])
             terms = [self._scaled(seed, d, b) for d in row]
-            total = [b.prim("add", x, y) for x, y in zip(total, terms, strict=True)] if total else terms
+            total = [plus(b, x, y) for x, y in zip(total, terms, strict=True)] if total else terms
         return total
 
     def _scaled(self, seed: Value, d: Value, b: Builder) -> Value:

@@ -17,6 +17,7 @@ from dsl.ad.derive import Deriver, Pair, dual_type
 from dsl.ad.forward import returned_duals
 from dsl.ad.plan import Plan
 from dsl.ad.restore import Restorer
+from dsl.ad.rules import plus
 from dsl.ad.shadows import nested_types
 from dsl.ad.taylor import Functions
 from dsl.diagnostics import error
@@ -34,14 +35,14 @@ MOST_LANES = 8  # directions that one pass of forward mode carries
 DERIVE = frozenset({"jvp", "vjp", "vjp_fwd", "vjp_rev"})
 
 
-def expand(program: Program, mode: Mode = "auto") -> None:
+def expand(program: Program, mode: Mode = "auto", fma: bool = True) -> None:
     """Replace every derivative op of a program (and every `shadow`) by calls of functions made here.
 
     `mode` decides how a `vjp` is done: "forward" runs forward mode, several inputs in one pass (memory that refers to
     memory aside), "reverse" reverse mode, "auto" forward mode for a single input, and for few inputs of a loop. Raises
-    E0503 and E0504 (module docstring).
+    E0503 and E0504 (module docstring). `fma`: whether products are rounded together with sums (`passes.contract`).
     """
-    Expander(program, mode).run()
+    Expander(program, mode, fma).run()
 
 
 def reverse_plan(program: Program, name: str, wrt: Sequence[int]) -> Plan:
@@ -56,9 +57,10 @@ def reverse_plan(program: Program, name: str, wrt: Sequence[int]) -> Plan:
 
 
 class Expander:
-    def __init__(self, program: Program, mode: Mode) -> None:
+    def __init__(self, program: Program, mode: Mode, fma: bool) -> None:
         self.program = program
         self.mode = mode
+        self.fma = fma
         self.deriver = Deriver(program)
         self.taylor = Functions(self.deriver)
         self._done: set[str] = set()
@@ -198,7 +200,7 @@ class Expander:
         for f in sorted(self._reach(name)):
             self._expand_shadows(self.program.functions[f].body)
         part = Program({f: self.program.functions[f] for f in sorted(self._reach(name))})
-        pipeline.optimise(part, [name], "before-ad", shared=True)
+        pipeline.optimise(part, [name], "before-ad", shared=True, fma=self.fma)
         self.deriver.refresh()
         fn = self.program.functions[name]
         restorer = Restorer(self.program, self.deriver.influence)
@@ -476,7 +478,7 @@ class Expander:
                 term = self.deriver.shadows.dot(seed, tangents[k], b)
             else:
                 term = b.prim("mul", seed, tangents[k])
-            total = term if total is None else b.prim("add", total, term)
+            total = term if total is None else plus(b, total, term)
         return b.f64(0.0) if total is None else total
 
     def _each_place(

@@ -16,7 +16,7 @@ from unicodedata import normalize
 from dsl.ad.activity import Activity, has_tangent, loops_of
 from dsl.ad.kernels import active_factors, bilinear, contents, numbers_of, tangents
 from dsl.ad.plan import Key
-from dsl.ad.rules import active_operands, contribution, is_selection
+from dsl.ad.rules import active_operands, contribution, is_selection, plus
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder
 from dsl.types import I64, LeafType, Mem, is_ref, tangent
@@ -74,6 +74,7 @@ class Forward:
         self.keeper = keeper
         self.values: dict[Value, Value] = {}
         self.duals: dict[Value, Value] = {}
+        self.given: set[Value] = set()  # duals that are parameters
         self.conditional: set[Value] = set()  # tangents that are zero because of the path taken
         self.root_return: Return | None = None
         self.loops: dict[Op, Op] = {}  # to each `for` its copy
@@ -193,11 +194,13 @@ class Forward:
         assert to is not None
         total: Value | None = None
         conditional = True
-        for k in active_operands(op, [a in self.duals for a in op.args]):
+        active = active_operands(op, [a in self.duals for a in op.args])
+        # those of given tangents last, which are mostly 1: the product that is left alone goes away then
+        for k in sorted(active, key=lambda k: self.duals[op.args[k]] in self.given):
             d = self.duals[op.args[k]]
             term = contribution(b, op.name, k, d, operands, self.values[op.result], to, d in self.conditional)
             conditional &= d in self.conditional or is_selection(term)
-            total = term if total is None else b.prim("add", total, term)
+            total = term if total is None else plus(b, total, term)
         if total is not None:
             self.set_dual(op.result, total, b)
             if conditional:

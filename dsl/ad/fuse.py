@@ -222,7 +222,7 @@ class _Users:
 
     def _sum(self, op: Op, v: Value) -> Value | None:
         """The result of an op that is a value or a sum with it; None: there is none, or it does something else, too."""
-        if op.name == "add":
+        if op.name == "add" or (op.name == "fma" and op.args[2] is v):
             return op.result
         if op.name == "if" and v not in op.args:
             ends = [self.added_to(arm, v) for arm in op.regions]

@@ -173,6 +173,9 @@ class _Degree:
                 return join(a, b)
             case ("mul" | "strongmul"), [a, b] if LINEAR in (a, b):
                 return times(a, b)
+            case "fma", [a, b, c]:
+                known = OTHER if OTHER in (a, b) else INDEPENDENT
+                return join(times(a, b) if LINEAR in (a, b) else known, c)
             case ("div" | "strongdiv"), [a, b] if a == LINEAR:
                 return LINEAR if b < LINEAR else OTHER
             case "select", [c, a, b]:

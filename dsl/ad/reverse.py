@@ -20,7 +20,7 @@ from dsl.ad.kernels import active_factors, adjoint, adjoint_numbers, bilinear, d
 from dsl.ad.order import Order
 from dsl.ad.plan import Construct, Key, Plan
 from dsl.ad.readings import Reading
-from dsl.ad.rules import active_operands, contribution, is_selection, needed
+from dsl.ad.rules import active_operands, contribution, is_selection, needed, plus
 from dsl.ad.scopes import LoopScope, Scope
 from dsl.ad.shadows import clear_memory
 from dsl.ir.core import Op, Region, Value
@@ -164,7 +164,7 @@ class Backward:
         if not self.activity.active(v):
             return
         old = self.scope.lookup(v)
-        new = term if old is None else self.b.prim("add", old, term)
+        new = term if old is None else plus(self.b, old, term)
         if old is not None and old in self.conditional and term in self.conditional:
             self.conditional.add(new)
         if new.hint == "" and v.hint:

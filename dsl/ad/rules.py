@@ -55,6 +55,12 @@ def contribution(
     return entry(ds, *syms, Sym(b, out)).to(to).v
 
 
+def plus(b: Builder, x: Value, y: Value) -> Value:
+    """The sum of two terms. How a product in it is rounded is open until what adds up here has been simplified."""
+    total = b.op("add", (x, y), (x.type,), free=True)
+    return total.result
+
+
 def is_selection(term: Value) -> bool:
     """Whether a term may be zero because an operand was not chosen (`ifelse`, `max`, …) or not used (a conditional
     factor of the derivative that is differentiated)."""

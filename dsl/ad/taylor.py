@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dsl.ad.activity import Activity, Pattern, has_tangent, loops_of
 from dsl.ad.forward import returned_duals
-from dsl.ad.rules import contribution
+from dsl.ad.rules import contribution, plus
 from dsl.diagnostics import Span, error
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder, evaluate, known
@@ -125,6 +125,8 @@ class Series:
                 return self.negative(self.at(x, k))
             case ("mul" | "strongmul"), (x, y):
                 return self.product(x, y, k, n.name == "strongmul")
+            case "fma", (x, y, z):
+                return self.sum(self.product(x, y, k, False), self.at(z, k))
             case "div", (x, y):
                 return self.quotient(n, x, y, k)
             case "select", (c, x, y):
@@ -134,7 +136,7 @@ class Series:
     def sum(self, x: Value | None, y: Value | None) -> Value | None:
         if x is None or y is None:
             return x if y is None else y
-        return self.b.prim("add", x, y)
+        return plus(self.b, x, y)
 
     def negative(self, x: Value | None) -> Value | None:
         return None if x is None else self.b.prim("neg", x)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dsl.ad.activity import Pattern
+from dsl.ad.rules import plus
 from dsl.ir.core import Function, Rule, Value
 from dsl.ops import Builder
 from dsl.records import dataclass
@@ -105,7 +106,7 @@ class Transposer:
                 term = d.shadows.dot(next(shadows), x, b)
             else:
                 term = b.prim("mul", *(b.prim("tof64", v) if v.type != F64 else v for v in (next(cotangents), x)))
-            total = b.prim("add", total, term)
+            total = plus(b, total, term)
         b.return_(total)
         return new, first, last
 

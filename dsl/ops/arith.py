@@ -73,6 +73,19 @@ def involution(b: Builder, op: Op) -> Value | None:
     return inner.args[0] if inner else None
 
 
+def sign_outside(b: Builder, op: Op) -> Value | None:
+    """A product with an opposite is the opposite of the product, or one with an opposite constant."""
+    for k in (0, 1):
+        negated = made_by(op.args[k], "neg")
+        if negated is not None and op.result.type != I64:
+            x, other = negated.args[0], op.args[1 - k]
+            number = known(other)
+            if number is not None:
+                return b.prim("mul", x, b.const(-number, x.type))
+            return b.prim("neg", b.prim("mul", x, other))
+    return None
+
+
 def products(b: Builder, op: Op) -> Value | None:
     """A power with a small literal exponent as the products of the multiplication scheme of `powi`."""
     x, n = op.args[0], known(op.args[1])
@@ -126,6 +139,7 @@ declare(Primitive(
     commutative=True,
     simplify=(
         ("x * 1", neutral(1, 1, *FLOATS, I64)), ("1 * x", neutral(0, 1, *FLOATS, I64)), ("x * 0", absorbing),
+        ("x * -y", sign_outside),
     ),
 ))  # fmt: skip
 
@@ -190,11 +204,30 @@ declare(Primitive(
     derivative=(lambda d, x, y, z, out: d * y, lambda d, x, y, z, out: d * x, lambda d, x, y, z, out: d),
 ))  # fmt: skip
 
+
+def plain_sum(side: int) -> Rewrite:
+    """An `fma` with a factor of 1 or -1 is a sum or a difference."""
+
+    def rewrite(b: Builder, op: Op) -> Value | None:
+        x, z = op.args[1 - side], op.args[2]
+        if is_const(op.args[side], 1.0):
+            return b.prim("add", x, z)
+        return b.prim("sub", z, x) if is_const(op.args[side], -1.0) else None
+
+    return rewrite
+
+
+def plain_product(b: Builder, op: Op) -> Value | None:
+    """With the summand that adds nothing it is a product."""
+    return b.prim("mul", *op.args[:2]) if is_const(op.args[2], -0.0) else None
+
+
 declare(Primitive(
     "fma", TERNARY, "x*y + z, rounded once", ((-3, 3), (-3, 3), (-3, 3)),
     evaluate={F64: libm.f64("fma", 3), F32: libm.f32("fmaf", 3)},
     llvm=by_float("call {t} @llvm.fma.{s}({t} {0}, {t} {1}, {t} {2})"),
     derivative=(lambda d, x, y, z, out: d * y, lambda d, x, y, z, out: d * x, lambda d, x, y, z, out: d),
+    simplify=(("1*y + z", plain_sum(0)), ("x*1 + z", plain_sum(1)), ("x*y + -0.0", plain_product)),
 ))  # fmt: skip
 
 

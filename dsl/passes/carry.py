@@ -266,7 +266,7 @@ def _iteration(chain: _Chain, carried: list[list[Value]], b: Builder) -> list[Va
         added = {0: [[v.owner.args[0] for v in row if isinstance(v.owner, Op)] for row in added[0]]}
     if not chain.stride:
         return _sum([*added[0], carried[0]], b)
-    now, *later = [_sum([*added.get(k, []), *more], b) for k, more in enumerate([*([c] for c in carried), []])]
+    now, *later = [_sum([*more, *added.get(k, [])], b) for k, more in enumerate([*([c] for c in carried), []])]
     some = chain.lags[0][0]
     b.op("acc", (chain.memory, some.args[1], *now), first=some.attrs.get("first", 0))
     return [v for sums in later for v in sums]
@@ -276,7 +276,7 @@ def _sum(rows: Sequence[list[Value]], b: Builder) -> list[Value]:
     """The sum of each column."""
     total, *more = rows
     for row in more:
-        total = [b.prim("add", s, v) for s, v in zip(total, row, strict=True)]
+        total = [b.op("add", (s, v), (s.type,), free=True).result for s, v in zip(total, row, strict=True)]
     return total
 
 

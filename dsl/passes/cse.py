@@ -5,6 +5,7 @@ from __future__ import annotations
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES
 from dsl.passes.common import is_pure, substitute
+from dsl.passes.contract import FREE
 
 
 def cse(fn: Function) -> bool:
@@ -47,7 +48,10 @@ class _Sharer:
             return False
         key = _key(op)
         if key in self.known:
-            self.mapping.update(zip(op.results, self.known[key], strict=True))
+            for own, shared in zip(op.results, self.known[key], strict=True):
+                self.mapping[own] = shared
+                if isinstance(shared.owner, Op) and not op.attrs:
+                    shared.owner.attrs.pop(FREE, None)  # one of the two is decided already (`passes.contract`)
             self.changed = True
             return True
         self.known[key] = op.results

@@ -15,6 +15,8 @@ from dsl.ir.core import Function, Program
 from dsl.passes.blank import blank
 from dsl.passes.carry import carry
 from dsl.passes.common import quiet_functions
+from dsl.passes.contract import contract, has_terms, round_each
+from dsl.passes.copies import copies
 from dsl.passes.counted import counted
 from dsl.passes.cse import cse
 from dsl.passes.dce import dce
@@ -46,16 +48,18 @@ ROUNDS = 3
 
 def optimise(
     program: Program, roots: Sequence[str], stage: Stage, verify: bool = False, trace: Trace | None = None,
-    shared: bool = False,
+    shared: bool = False, fma: bool = True,
 ) -> None:
     """Simplify a program in place, for calls of the roots; functions that these do not need are dropped.
     `verify` checks the IR behind every pass, `trace` is told each pass's name and what it made. `shared`: functions may
-    be called from outside the program, too."""
+    be called from outside the program, too. `fma`: products are rounded together with sums where that is still open."""
     run = _Run(program, verify, trace)
     final = stage == "after-ad"
     run.done("reachable", reachable(program, roots))
     if final:
         run.each("drop stops", drop_stops)
+    if fma:
+        run.each("contract", settle)
     for _ in range(ROUNDS):
         run.next_round()
         run.done("inline", inline(program, roots, rules=final, shared=shared))
@@ -80,6 +84,7 @@ def optimise(
     if final:
         run.everything()
         run.each("localise", localise)
+        run.each("copies", copies)
         run.each("blank", blank)
         run.each("versions", versions)
         run.each("put back", putback)
@@ -92,9 +97,20 @@ def optimise(
         run.each("carry", carry)
         run.each("fresh", fresh)
         run.each("outside", outside)
+        run.each("contract", partial(contract, terms=True) if fma else round_each)
         run.each("late checks", late_checks)
         run.each("lanes", lanes)
         run.done("release", release(program, roots))
+
+
+def settle(fn: Function) -> bool:
+    """Decide how what differentiation has added up in a function is rounded, as soon as that is simple."""
+    if not has_terms(fn):
+        return False
+    for transform in (fold, flatten, simplify, cse, partial(dce, quiet=frozenset())):
+        transform(fn)
+    contract(fn, terms=True)
+    return True
 
 
 class _Run:

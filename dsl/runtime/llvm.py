@@ -35,6 +35,11 @@ def target() -> str:
     return f"{llvm.llvm_version_info} {llvm.get_process_triple()} {llvm.get_host_cpu_name()} {features}"
 
 
+def has_feature(name: str) -> bool:
+    """Whether the processor has what LLVM calls so."""
+    return bool(llvm.get_host_cpu_features().get(name))
+
+
 @cache
 def _machine(level: int) -> llvm.TargetMachine:
     _set_up()

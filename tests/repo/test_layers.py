@@ -50,6 +50,7 @@ LAZY = {
     ("dsl.runtime.engine", "dsl.backend.emit"): "kept code is not made again",
     ("dsl.runtime.support", "dsl.backend.support"): "the same as for the engine",
     ("dsl.runtime.objects", "dsl.runtime.llvm"): "the same as for the engine",
+    ("dsl.runtime.processor", "dsl.runtime.llvm"): "most systems say themselves what the processor can",
     ("dsl.store", "dsl.diagnostics"): "there is nothing to warn of, as a rule",
     ("dsl.syntax.parser", "dsl.syntax.grammar"): "Lark is needed only where the grammar is newer than its tables",
     ("dsl.runtime.engine", "dsl.runtime.llvm"): "listings of SSA and interpreted values need no LLVM",

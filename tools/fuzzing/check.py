@@ -26,13 +26,14 @@ NUMBERS = (FLOAT64, FLOAT64, INT64)
 
 
 def check(text: str, second: bool = False, ordered: bool = True) -> Failure | None:
-    """None where all ways agree. `second` compares second derivatives and verifies the SSA after every pass, too;
-    `ordered`: the parts of cotangents are added in one order."""
+    """None where all ways agree. `second` compares second derivatives, verifies the SSA after every pass, and goes
+    through all again without fused multiply-adds, too; `ordered`: the parts of cotangents are added in one order."""
     try:
         f = dsl.loads(text, verify=second)["f"]
         compare(f, "stop_gradient" not in text, ordered)
         if second:
             compare_second(f, ordered)
+            compare(dsl.loads(text, fma=False)["f"], "stop_gradient" not in text, ordered)
     except Disagreement as d:
         return d.failure
     except dsl.DslError as e:
@@ -43,10 +44,10 @@ def check(text: str, second: bool = False, ordered: bool = True) -> Failure | No
 
 
 class Compiled:
-    """A function of (x, y, n), or its gradient in a mode, in each engine: interpreted without any pass of ours, so that
-    these are put to the test; native after all passes, one SSA compiled at two levels. The passes may choose another
-    exponential, logarithm or power (`passes.lanes`), and another order in which cotangents in memory add up
-    (`passes.carry`): then the interpreter agrees within rounding."""
+    """A function of (x, y, n), or its gradient in a mode, in each engine: interpreted without any pass of ours but for
+    how sums are rounded, so that the passes are put to the test; native after all of them, one SSA compiled at two
+    levels. The passes may choose another exponential, logarithm or power (`passes.lanes`), and another order in which
+    cotangents in memory add up (`passes.carry`): then the interpreter agrees within rounding."""
 
     def __init__(self, fn: Function, mode: Literal["forward", "reverse"] | None = None) -> None:
         self.workspace = fn.workspace

@@ -95,6 +95,12 @@ def test_what_is_written_behind_the_loop(after: str, fused: bool, interpreter: b
     assert (loop == DONE_AT_ONCE) is fused
 
 
+def test_a_fused_multiply_add_is_a_sum() -> None:
+    body = "for j in 1:2; s += x[i] end; s += sin(x[i]) * y[i]"
+    assert "fma" in dsl.loads(SUM.replace("BODY", body).replace("RESULT", "s"), fma=True).code_typed("f([1.0], [3.0])")
+    assert loops(body) == [DONE_AT_ONCE] * 2
+
+
 def test_nests_are_fused_from_outside() -> None:
     outer, *inner = loops("for j in 1:3; s += sin(x[i] * j) end")
     assert outer == DONE_AT_ONCE and all(loop == DONE_AT_ONCE for loop in inner)

@@ -24,7 +24,7 @@ CONSTANTS: dict[LeafType, list[Any]] = {
 def operand_kinds(b: Builder, name: str, t: LeafType, param: Value) -> list[Value]:
     """What an operand of a type may look like: a parameter, a constant, the op itself or a related one of it."""
     kinds = [param, *(b.const(c, t) for c in CONSTANTS[t])]
-    for inner in {name, "not", "tof64"}:
+    for inner in {name, "not", "tof64", "neg"}:
         for types, result in PRIMITIVES[inner].signatures:
             if result == t and len(types) == 1:
                 kinds += [b.prim(inner, Builder(region).region.params[0]) for region in [Region(types)]]

@@ -8,6 +8,7 @@ from functools import partial
 from dsl.ir.core import Function, Program
 from dsl.passes.carry import carry
 from dsl.passes.common import quiet_functions
+from dsl.passes.copies import copies
 from dsl.passes.cse import cse
 from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
@@ -47,6 +48,7 @@ PASSES: dict[str, Callable[[Program], object]] = {
     "flatten": each(flatten),
     "simplify": each(simplify),
     "cse": each(cse),
+    "copies": each(copies),
     "fresh": each(fresh),
     "merge": each(merge),
     "licm": each(partial(licm, exact=False)),
