@@ -432,7 +432,7 @@ class Expander:
         results, backward = d.gradient_body(fn, pattern, primals, shadows, seeds, b)
         self._hand_over({i: s for i, s in given.items() if i in shadows}, shadows, b)
         scalars = [i for i in wrt if not is_ref(fn.params[i].type)]
-        b.return_(*results, *(d.final(backward, fn.params[i], b) for i in scalars))
+        b.return_(*results, *(d.final(backward, i, b) for i in scalars))
         return new
 
     def _vjp_forward(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:

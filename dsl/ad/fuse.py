@@ -49,7 +49,7 @@ class _Fusion:
         self.reverse = reverse
         self.body = forward.regions[0]
         self.adjoint = reverse.regions[0]
-        self._users = _Users()
+        self._users = Users()
 
     def run(self, c: Construct, saver: Saver) -> bool:
         """Fuse them, if that may be done."""
@@ -162,7 +162,7 @@ def _is_same(v: Value, param: Value) -> bool:
     return _is_same(op.args[3 + k], param) and _is_same(body.terminator.args[k], body.params[1 + k])
 
 
-class _Users:
+class Users:
     """The ops of each region that use a value, themselves or inside."""
 
     def __init__(self) -> None:

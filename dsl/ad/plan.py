@@ -22,6 +22,7 @@ from struct import calcsize
 from typing import Any, TypeAlias
 
 from dsl.ad.activity import Activity
+from dsl.ad.again import CHECKPOINT, copied
 from dsl.ad.decide import Decisions, How, save_all
 from dsl.ad.held import HEADER, Held, held
 from dsl.ad.kernels import (
@@ -49,7 +50,7 @@ from dsl.types import I64, LeafType, Mem, is_ref, tangent
 #   ("code", loop)   the break that ended it        ("itercode", construct)  the exit of one iteration
 #   ("index", op)    place of a push or pop         ("record", call)  place of the callee's record
 #   ("capture", (call, i))  what a rule's forward function kept
-#   ("contents", (kernel, k))  a copy of what its memory operand k held
+#   ("contents", (op, k))  a copy of what memory operand k of a kernel or call held
 #   ("copy", load)   a copy of what a nest reads by it (`readings`)
 Key: TypeAlias = tuple[str, Any]
 
@@ -120,6 +121,8 @@ class Plan:
         self.fused: set[Construct] = set()  # loops whose reverse is done in the same iterations (`fuse`)
         self.nests = self._find_nests() if activity.pattern.in_place else {}
         self.local = frozenset() if save_all() else self._find_local()
+        self.again = self._find_again()
+        self.notes: dict[Op, str] = {}  # on loops, for a person
         self.decisions = Decisions(self)
         for op in activity.live:
             self._needs_of(op)
@@ -237,6 +240,17 @@ class Plan:
                     made.append((op, region))
         return frozenset(op.result for op, region in made if op.result not in handed and self._may_be_local(op, region))
 
+    def _find_again(self) -> dict[Op, frozenset[int]]:
+        """The calls that are run again, and which of their operands are copied for that."""
+        found = {}
+        for op in self.fn.body.walk():
+            callee = self.program.functions[op.attrs["fn"]] if op.name == "call" else None
+            if callee is not None and CHECKPOINT in callee.attrs and op in self.activity.live:
+                copies = copied(op, callee, self.settled)
+                if copies is not None:
+                    found[op] = copies
+        return found
+
     def _may_be_local(self, op: Op, region: Region) -> bool:
         c = self.owner[op]
         assert isinstance(op.result.type, Mem)
@@ -288,7 +302,9 @@ class Plan:
 
     def _needs_of_call(self, op: Op) -> None:
         rule = self.rule_of(op)
-        if rule is None:
+        if op in self.again:
+            self._needs_of_again(op, self.again[op])
+        elif rule is None:
             self.keys.add(("record", op))
         elif rule.reverse:
             n = len(self.program.functions[rule.forward].results) - len(op.results)
@@ -299,6 +315,16 @@ class Plan:
         else:
             for i in self.rule_inputs(op, rule):
                 self.keys |= {("capture", (op, (i, j))) for j in self.rule_outputs(op)}
+
+    def _needs_of_again(self, op: Op, copies: frozenset[int]) -> None:
+        for k, a in enumerate(op.args):
+            if k in copies:
+                self.keys.add(("contents", (op, k)))
+            else:
+                self.need(a)
+        for v in (*op.args, *op.results):
+            if self.activity.shadowed(v):
+                self.need_shadow(v)
 
     def _needs_of_kernel(self, op: Op) -> None:
         rule = bilinear(op, self.activity)
@@ -397,7 +423,7 @@ class Plan:
             return self._capture_type(op, i)
         if kind == "contents":
             op, k = what
-            return contents_type(op.args[k])
+            return contents_type(op.args[k]) if op.name == "kernel" else op.args[k].type
         if kind == "copy":
             return self._reading(what).type
         return self.loop[what].record if kind == "tape" else I64

@@ -1,0 +1,107 @@
+"""Calls that are run again: the forward sweep keeps what goes into the call, and no tape; when the reverse sweep gets to
+it, the callee's forward and reverse sweep are done in one place.
+
+A function with the attribute `checkpoint` asks for this (`blocks` makes such functions of parts of loops). What has to
+hold, so that the second run does what the first one did and nobody sees it:
+
+- The callee finds the memory that it was given as it was. What nobody writes until then is handed to it as it is;
+  anything else as a copy that was made before the call, so a second run never writes memory that others see. Copies
+  are of memory whose records refer to no memory; one memory has one copy.
+- Memory that the callee makes is made again, and is another one. Its shadow, as the rest of the program knows it, is
+  made beside the call; the second run takes over the cotangents in it (`Shadows.move_to`).
+- It prints nothing (`Pattern.silent`). Its checks cannot fail, since they did not.
+
+A call of which one of these cannot be had (`copied` gives None) is an ordinary one, with a tape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from dsl.ad.activity import Activity, Pattern
+from dsl.ad.settled import Settled
+from dsl.ad.shadows import Shadows, first_same
+from dsl.analysis.influence import walk_cell
+from dsl.ir.core import Function, Op, Value
+from dsl.ops import Builder
+from dsl.records import replace
+from dsl.types import LeafType, Mem, is_ref
+
+if TYPE_CHECKING:
+    from dsl.ad.forward import Forward
+    from dsl.ad.reverse import Backward
+
+CHECKPOINT = "checkpoint"  # the attribute of functions, and of loops marked by hand
+
+
+def flat(t: LeafType) -> bool:
+    """Whether a type is of memory whose records refer to no memory."""
+    return isinstance(t, Mem) and not any(is_ref(f) for f in t.fields)
+
+
+def copied(op: Op, callee: Function, settled: Settled) -> frozenset[int] | None:
+    """Which operands of a call are copied, so that it can be run again; None: it cannot be."""
+    flow = settled.influence.flow(callee.name)
+    found = set()
+    for k, (a, p) in enumerate(zip(op.args, callee.params, strict=True)):
+        if is_ref(a.type):
+            if any(c.resized for c in walk_cell(flow.cell(p))):
+                return None
+            if not settled.untouched(op, a):
+                if not flat(a.type):
+                    return None
+                found.add(k)
+    leading = [part.type for a in op.args if is_ref(a.type) and not flat(a.type) for part in walk_cell(settled.flow.cell(a))]
+    for r in op.results:
+        if is_ref(r.type) and (not flat(r.type) or r.type in leading or settled.flow.cell(r).resized):
+            return None
+    return frozenset(found)
+
+
+def pattern_again(pattern: Pattern) -> Pattern:
+    """How the second run is differentiated, of how the call is."""
+    return replace(pattern, in_place=True, silent=True, settled=frozenset())
+
+
+class Again(Protocol):
+    """What is asked of whoever makes derivative functions."""
+
+    shadows: Shadows
+
+    def muted(self, name: str, activity: Activity) -> Function: ...
+    def call_pattern(self, activity: Activity, op: Op, scalar: str) -> Pattern: ...
+    def again(self, fn: Function, pattern: Pattern) -> Function: ...
+
+
+def forward_again(deriver: Again, sweep: Forward, op: Op, copies: frozenset[int], b: Builder) -> None:
+    """The call in the forward sweep: the function itself, what it needs to be run again, and shadows of what it gives."""
+    assert sweep.keeper is not None
+    order = sorted(copies)
+    for k, copy in zip(order, deriver.shadows.copies([sweep.values[op.args[k]] for k in order], b), strict=True):
+        sweep.keeper.define(("contents", (op, k)), copy)
+    results = b.call(deriver.muted(op.attrs["fn"], sweep.activity), [sweep.values[a] for a in op.args])
+    known = [(sweep.values[a], sweep.dual_or_zero(a, b)) for a in op.args if sweep.activity.shadowed(a)]
+    for r, v in zip(op.results, results, strict=True):
+        sweep.set_value(r, v)
+        if sweep.activity.shadowed(r):
+            shadow = first_same(v, known, b, lambda b, v=v: deriver.shadows.make(v, b))  # type: ignore[misc]
+            sweep.set_dual(r, shadow, b)
+            known.append((v, shadow))
+
+
+def reverse_again(
+    deriver: Again, sweep: Backward, op: Op, callee: Function, copies: frozenset[int], seeds: Sequence[Value]
+) -> list[Value]:
+    """The second run and the adjoint: the cotangents of the active scalar operands. `seeds` are those of the scalar
+    results that are varied."""
+    b, activity = sweep.b, sweep.activity
+    order = sorted(copies)
+    kept = [sweep.fetch(("contents", (op, k))) for k in order]
+    if activity.pattern.reusable:  # they are written, and needed once more
+        kept = deriver.shadows.copies(kept, b)
+    mine = dict(zip(order, kept, strict=True))
+    primals = [mine[k] if k in mine else sweep.primal(a) for k, a in enumerate(op.args)]
+    shadows = [sweep.shadow(v) for v in (*op.args, *op.results) if activity.shadowed(v)]
+    again = deriver.again(callee, deriver.call_pattern(activity, op, "active"))
+    return b.call(again, [*primals, *seeds, *shadows])
