@@ -54,7 +54,8 @@ class Split:
 
 def in_blocks(plan: Plan) -> Split | None:
     """The function of a plan with its long loops in blocks; None where there are none."""
-    chosen = {} if asked() == "off" else _choose(plan)
+    whole = asked() == "off" or CHECKPOINT in plan.fn.attrs  # a block is not divided again
+    chosen = {} if whole else _choose(plan)
     return _Splitter(plan, chosen).run() if chosen else None
 
 
@@ -72,7 +73,9 @@ def _choose(plan: Plan) -> dict[Op, bool]:
         if reason:
             if c.op.attrs.get(CHECKPOINT):
                 plan.notes[c.op] = f"not in blocks: {reason}"
-        elif by_hand or (not any(_encloses(o, c.op) for o in chosen) and _is_worthwhile(plan, c)):
+        elif c.op.attrs.get(CHECKPOINT) or (
+            not any(_encloses(o, c.op) for o in chosen) and (by_hand or _is_worthwhile(plan, c))
+        ):
             chosen[c.op] = by_hand
     return chosen
 
@@ -86,8 +89,6 @@ def _hindrance(plan: Plan, c: Construct) -> str:
     assert c.op is not None
     if c.op.name != "for":
         return "it is no loop of known length"
-    if CHECKPOINT in plan.fn.attrs and c.op in plan.fn.body.ops:
-        return "it is a block"
     if _tape_at_least(plan, c) == 0:
         return "it keeps nothing"
     resized = {"push", "pop"}
