@@ -23,7 +23,7 @@ from dsl.ad.activity import Activity, Pattern
 from dsl.ad.settled import Settled
 from dsl.ad.shadows import Shadows, first_same
 from dsl.analysis.influence import walk_cell
-from dsl.ir.core import Function, Op, Value
+from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder
 from dsl.records import replace
 from dsl.types import LeafType, Mem, is_ref
@@ -48,7 +48,9 @@ def copied(op: Op, callee: Function, settled: Settled) -> frozenset[int] | None:
         if is_ref(a.type):
             if any(c.resized for c in walk_cell(flow.cell(p))):
                 return None
-            if not settled.untouched(op, a):
+            if _is_carried(a) and flat(a.type):
+                found.add(k)
+            elif not settled.untouched(op, a):
                 if not flat(a.type):
                     return None
                 found.add(k)
@@ -57,6 +59,12 @@ def copied(op: Op, callee: Function, settled: Settled) -> frozenset[int] | None:
         if is_ref(r.type) and (not flat(r.type) or r.type in leading or settled.flow.cell(r).resized):
             return None
     return frozenset(found)
+
+
+def _is_carried(v: Value) -> bool:
+    """Whether a loop carries a value. Were its memory kept as it is, everything that may become that value had to live
+    as long (`passes.escape`), in the loops of the callee, too."""
+    return isinstance(v.owner, Region) and any(op.name == "next" for op in v.owner.ops)
 
 
 def pattern_again(pattern: Pattern) -> Pattern:

@@ -13,7 +13,7 @@ and is run again (`again`). A single block is the loop as it was: B is found whe
 where the tape is small.
 
 A loop is put in blocks by itself where it carries a state from one iteration to the next (sums alone do not count:
-such loops are done with their reverse, `fuse`), and the whole tape costs more than doing it again or may pass the
+such loops are done with their reverse, `fuse`) for a number of iterations that is no array's size, and the whole tape costs more than doing it again or may pass the
 memory budget, by the weights of `costs`; one marked by hand (`@checkpoint`) always is. `DFL_CHECKPOINT=on` takes every
 `for` that keeps something for marked, `off` none and leaves all as they are.
 """
@@ -32,7 +32,7 @@ from dsl.ad.kernels import written_memories
 from dsl.ad.plan import Construct, Plan, record_bytes
 from dsl.ir.core import Function, Op, Region, Value, clone_function, clone_op, clone_region
 from dsl.ir.opset import OPSET
-from dsl.ops import Builder, known
+from dsl.ops import PRIMITIVES, Builder, known
 from dsl.records import dataclass, field
 from dsl.types import BOOL, F64, I64, Mem, is_ref
 
@@ -46,9 +46,10 @@ def asked() -> str:
 
 @dataclass
 class Split:
-    """A function with loops in blocks. `notes` say so of its loops, for a person."""
+    """A function with loops in blocks: the loops over blocks, and what is to be said of loops to a person."""
 
     fn: Function
+    blocks: set[Op] = field(default_factory=set)
     notes: dict[Op, str] = field(default_factory=dict)
 
 
@@ -115,19 +116,49 @@ def _tape_at_least(plan: Plan, c: Construct) -> int:
 def _is_worthwhile(plan: Plan, c: Construct) -> bool:
     """Whether a loop should be in blocks if it is long, and may be."""
     assert c.op is not None
-    trips = known_trips(c.op)
-    if trips is not None and trips * _tape_at_least(plan, c) <= _limit(plan, c) and not any(
-        known_trips(d.op) is None for d in _inner(plan, c) if d.op is not None
+    inner = _inner(plan, c)
+    if all(known_trips(d.op) is not None for d in inner if d.op is not None) and not any(
+        a.count is None for d in inner for a in plan.held[d].values()
     ):
+        whole = sum(plan.bytes_of(d) * _runs(d, c.parent) for d in inner)
+        if whole <= _limit(plan, c):
+            return False
+    return not _has_size_of_array(plan, c.op) and _carries_state(plan, c) and not any(op.name == "print" for op in c.region.walk())
+
+
+def _has_size_of_array(plan: Plan, loop: Op) -> bool:
+    """Whether there are as many iterations as something has elements: a tape of what arrays take anyway."""
+    if known_trips(loop) is not None:
         return False
-    return _carries_state(plan, c) and not any(op.name == "print" for op in c.region.walk())
+    sizes = {plan.fn.params[k] for k in plan.fn.attrs.get("sizes", ())}
+    work, seen = list(loop.args[:3]), set(loop.args[:3])
+    while work:
+        v = work.pop()
+        op = v.owner if isinstance(v.owner, Op) else None
+        if op is None and v not in sizes:
+            return False
+        if op is not None and op.name != "len":
+            if op.name not in PRIMITIVES and op.name not in ("const", "stop"):
+                return False
+            work += [a for a in op.args if a not in seen]
+            seen.update(op.args)
+    return True
+
+
+def _runs(d: Construct, around: Construct | None) -> int:
+    """How often a loop's body is run, in an iteration of a construct around it, where all trip counts are known."""
+    runs, at = 1, d
+    while at is not around and at.op is not None and at.parent is not None:
+        runs, at = runs * (known_trips(at.op) or 0), at.parent
+    return runs
 
 
 def _carries_state(plan: Plan, c: Construct) -> bool:
     """Whether an iteration starts from what the one before made of what it started from."""
-    users = Users()
-    for k, p in enumerate(c.region.params[1:]):
-        if plan.activity.shadowed(p) or (plan.activity.active(p) and users.added_to(c.region, p) != k):
+    users = Users(less=True)
+    for k, (p, last) in enumerate(zip(c.region.params[1:], c.nexts[0].args if c.nexts else (), strict=False)):
+        summed = users.added_to(c.region, p) == k or _goes_on(plan, c, p, last)
+        if plan.activity.shadowed(p) or (plan.activity.active(p) and not summed):
             return True
     read = {plan.settled.memory(op.args[0]) for op in c.region.walk() if op.name in ("load", "kernel")}
     return any(
@@ -135,6 +166,14 @@ def _carries_state(plan: Plan, c: Construct) -> bool:
         for op in c.region.walk()
         for m in written_memories(op)
     )
+
+
+def _goes_on(plan: Plan, c: Construct, p: Value, last: Value) -> bool:
+    """Whether each iteration adds the same to what is carried, or nothing."""
+    op = last.owner
+    if last is p or not isinstance(op, Op):
+        return last is p
+    return op.name in ("add", "sub") and op.args[0] is p and not plan.encloses(c, plan.owner[op.args[1]])
 
 
 def _limit(plan: Plan, c: Construct) -> int:
@@ -204,11 +243,10 @@ class _Splitter:
         outer = b.op("for", (zero, b.prim("sub", blocks, one), one, *carried), [v.type for v in carried], [region])
         op.args[3:] = outer.results
         ops += before.ops
-        self.split.notes[outer] = f"blocks of a loop, done again in the reverse sweep, {self._when(c, by_hand)}"
-        self.split.notes[op] = "its last block"
-
-    def _when(self, c: Construct, by_hand: bool) -> str:
-        return "as is asked for" if by_hand else f"where its tape were more than {_limit(self.plan, c) >> 20} MB"
+        self.split.blocks.add(outer)
+        limit = _limit(self.plan, c)
+        size = f"{limit >> 20} MB" if limit >> 20 else f"{limit >> 10} KB"
+        self.split.notes[op] = "in blocks" if by_hand else f"in blocks where its tape would take more than {size}"
 
     def _after(self, low: Value, number: Value, step: Value, b: Builder) -> Value:
         """The counter in the iteration of a number."""
@@ -277,11 +315,24 @@ class _Splitter:
 
     def _tape(self, c: Construct, b: Builder) -> Value:
         """Bytes that an iteration keeps, as far as that is known where the loop begins."""
-        total = b.f64(self.plan.bytes_of(c))
+        longest: Value | None = None
+        total = b.f64(0.0)
         for d in _inner(self.plan, c):
-            if d is not c and self.plan.bytes_of(d):
-                total = b.prim("add", total, b.prim("mul", b.f64(self.plan.bytes_of(d)), self._runs(d, c, b)))
+            each = b.f64(self.plan.bytes_of(d))
+            unknown = sum(record_bytes(a.type.fields) for a in self.plan.held[d].values() if a.count is None)
+            if unknown:
+                longest = longest or self._longest(c, b)
+                each = b.prim("add", each, b.prim("mul", b.f64(unknown), longest))
+            if unknown or self.plan.bytes_of(d):
+                total = b.prim("add", total, b.prim("mul", each, self._runs(d, c, b)))
         return total
+
+    def _longest(self, c: Construct, b: Builder) -> Value:
+        """How many elements arrays have, about: those of the loop as many as the longest that it takes from outside."""
+        assert c.op is not None
+        memories = [v for v in (*c.op.args[3:], *_free(c.region)) if flat(v.type)]
+        lengths = [self._length(v, b) for v in memories]
+        return _largest(lengths, b) or b.f64(UNKNOWN_TRIPS)
 
     def _runs(self, d: Construct, c: Construct, b: Builder) -> Value:
         """How often a loop's body is run in one iteration of a loop around it."""
@@ -313,17 +364,26 @@ class _Splitter:
         return (total, None) if snapshot is None else (b.prim("add", total, snapshot), snapshot)
 
     def _bytes(self, v: Value, b: Builder) -> Value:
-        """Bytes of a memory, none if it is null."""
+        """Bytes of a memory."""
+        assert isinstance(v.type, Mem)
+        return b.prim("mul", self._length(v, b), b.f64(record_bytes(v.type.fields)))
+
+    def _length(self, v: Value, b: Builder) -> Value:
+        """How many records a memory has, none if it is null."""
         m = self.new[v]
-        assert isinstance(m.type, Mem)
-        each = record_bytes(m.type.fields)
 
         def there(arm: Builder) -> None:
-            n = arm.prim("tof64", arm.op("len", (m,), (I64,)).result)
-            arm.yield_(arm.prim("mul", n, arm.f64(each)))
+            arm.yield_(arm.prim("tof64", arm.op("len", (m,), (I64,)).result))
 
         null = b.op("same", (m, b.zero(m.type)), (BOOL,)).result
         return b.if_(null, (F64,), lambda arm: arm.yield_(arm.f64(0.0)), there)[0]
+
+
+def _largest(values: Sequence[Value], b: Builder) -> Value | None:
+    largest: Value | None = None
+    for v in values:
+        largest = v if largest is None else b.prim("max", largest, v)
+    return largest
 
 
 def _free(region: Region) -> list[Value]:

@@ -371,7 +371,7 @@ class Deriver:
         split = in_blocks(plan)
         if split is not None:
             plan = self._plan(split.fn, pattern)
-            plan.notes.update(split.notes)
+            plan.notes, plan.blocks = split.notes, split.blocks
         pair = Pair(plan.fn, pattern, plan)
         self._pairs[fn.name, pattern] = pair
         for op in plan.fn.body.walk():

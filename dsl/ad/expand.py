@@ -51,7 +51,9 @@ def reverse_plan(program: Program, name: str, wrt: Sequence[int]) -> Plan:
     pattern = root_pattern(fn, deriver.influence, frozenset(wrt))
     pair = deriver.pair(fn, pattern)
     deriver.note_fused(fn, pattern)
-    pair.plan.callees = [callee.plan for callee in pair.reach()[1:]]
+    for block in pair.again:
+        deriver.note_fused(block.fn, block.pattern)
+    pair.plan.callees = [callee.plan for callee in (*pair.again, *pair.reach()[1:])]
     return pair.plan
 
 

@@ -163,9 +163,10 @@ def _is_same(v: Value, param: Value) -> bool:
 
 
 class Users:
-    """The ops of each region that use a value, themselves or inside."""
+    """The ops of each region that use a value, themselves or inside. `less`: what is taken away counts as added, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, less: bool = False) -> None:
+        self.less = less
         self._found: dict[Region, dict[Value, list[Op]]] = {}
 
     def of(self, region: Region, v: Value) -> list[Op]:
@@ -194,7 +195,7 @@ class Users:
 
     def _sum(self, op: Op, v: Value) -> Value | None:
         """The result of an op that is a value or a sum with it; None: there is none, or it does something else, too."""
-        if op.name == "add":
+        if op.name == "add" or (self.less and op.name == "sub" and op.args[0] is v):
             return op.result
         if op.name == "if" and v not in op.args:
             ends = [self.added_to(arm, v) for arm in op.regions]

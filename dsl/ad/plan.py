@@ -123,6 +123,7 @@ class Plan:
         self.local = frozenset() if save_all() else self._find_local()
         self.again = self._find_again()
         self.notes: dict[Op, str] = {}  # on loops, for a person
+        self.blocks: set[Op] = set()  # loops whose iterations are blocks of another one (`blocks`)
         self.decisions = Decisions(self)
         for op in activity.live:
             self._needs_of(op)
@@ -500,18 +501,26 @@ class Plan:
         for c in self.constructs:
             pad = "  " * (self.depth(c) + 1)
             where = "" if c.op is None else f" (line {c.op.span.line})"
-            what = "body" if c.op is None else ("for loop" if c.op.name == "for" else "loop")
-            unit = "an iteration" if c.op is not None else "in all" if self.activity.pattern.in_place else "a call"
+            what, unit = self._what(c)
             exits = f", {len(c.exits)} exits" if len(c.exits) > 1 else ""
             size = f"{self.bytes_of(c)} bytes {unit}{self._show_elements(c, names)}"
             fused = ", done with its reverse" if c in self.fused else ""
-            lines.append(f"{pad}{what}{where}: keeps {size}{fused}{exits}")
+            note = f", {self.notes[c.op]}" if c.op in self.notes else ""
+            lines.append(f"{pad}{what}{where}: keeps {size}{fused}{exits}{note}")
             for key in asked[c]:
                 if key[0] == "tape" and self.loop[key[1]] in self.fused:
                     continue
                 what = f"{self._show_how(key, c)} {self._show_key(key, names)}: {self.key_type(key)}"
                 lines.append(f"{pad}  {what}{self._show_memory(key, c)}")
         return "\n".join(lines) + "\n"
+
+    def _what(self, c: Construct) -> tuple[str, str]:
+        """What a construct is, and what its record is of."""
+        if c.op is None:
+            return "body", "in all" if self.activity.pattern.in_place else "a call"
+        if c.op in self.blocks:
+            return "blocks of a loop", "a block"
+        return "for loop" if c.op.name == "for" else "loop", "an iteration"
 
     def _show_elements(self, c: Construct, names: dict[Value, str]) -> str:
         """What arrays add whose length is not known before."""
@@ -535,8 +544,8 @@ class Plan:
         return f", and its {HEADER + each * array.count} bytes"
 
     def _is_worth_showing(self, key: Key) -> bool:
-        """Constants and counters go without saying."""
-        return not (self.decisions.is_free(key) or key[1] in self.counter)
+        """Constants and counters go without saying, and where blocks begin."""
+        return self.key_owner(key).op not in self.blocks and not (self.decisions.is_free(key) or key[1] in self.counter)
 
     def _show_how(self, key: Key, c: Construct) -> str:
         return (How.IN_SCOPE if self.in_scope(c) and key in c.fields else self.how(key)).value
