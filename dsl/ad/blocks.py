@@ -21,17 +21,17 @@ memory budget, by the weights of `costs`; one marked by hand (`@checkpoint`) alw
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from math import prod
 
-from dsl.ad.again import CHECKPOINT, copied, flat
-from dsl.ad.costs import AGAIN, BUDGET, CACHE, DEAR, OPERATION, TRAFFIC, UNKNOWN_TRIPS
+from dsl.ad.again import CHECKPOINT, flat
+from dsl.ad.costs import AGAIN, BUDGET, CACHE, DEAR, FITS, LOAD, MADE, SAVED_BYTE, TRAFFIC, UNKNOWN_TRIPS
 from dsl.ad.decide import known_trips
 from dsl.ad.fuse import Users
 from dsl.ad.keep import trip_count
 from dsl.ad.kernels import written_memories
 from dsl.ad.plan import Construct, Plan, record_bytes
 from dsl.ir.core import Function, Op, Region, Value, clone_function, clone_op, clone_region
-from dsl.ir.opset import OPSET
 from dsl.ops import PRIMITIVES, Builder, known
 from dsl.records import dataclass, field
 from dsl.types import BOOL, F64, I64, Mem, is_ref
@@ -46,31 +46,33 @@ def asked() -> str:
 
 @dataclass
 class Split:
-    """A function with loops in blocks: the loops over blocks, and what is to be said of loops to a person."""
+    """A function with loops in blocks: the loops over blocks, the calls of blocks with the loop that each is of, and what
+    is to be said of loops to a person."""
 
     fn: Function
+    calls: dict[Op, Op] = field(default_factory=dict)
     blocks: set[Op] = field(default_factory=set)
     notes: dict[Op, str] = field(default_factory=dict)
 
 
-def in_blocks(plan: Plan) -> Split | None:
-    """The function of a plan with its long loops in blocks; None where there are none."""
+def in_blocks(plan: Plan, refused: Set[Op] = frozenset()) -> Split | None:
+    """The function of a plan with its long loops in blocks, but for some; None where there are none."""
     whole = asked() == "off" or CHECKPOINT in plan.fn.attrs  # a block is not divided again
-    chosen = {} if whole else _choose(plan)
+    chosen = {} if whole else _choose(plan, refused)
     return _Splitter(plan, chosen).run() if chosen else None
 
 
 # ---------------------------------------------------------------- which loops
 
 
-def _choose(plan: Plan) -> dict[Op, bool]:
+def _choose(plan: Plan, refused: Set[Op]) -> dict[Op, bool]:
     """The loops to put in blocks, and which of them whatever their length."""
     chosen: dict[Op, bool] = {}
     for c in plan.constructs[1:]:
         if c.op is None or c.op not in plan.activity.live:
             continue
         by_hand = bool(c.op.attrs.get(CHECKPOINT)) or asked() == "on"
-        reason = _hindrance(plan, c)
+        reason = _hindrance(plan, c) or (c.op in refused and "it changes what cannot be copied") or ""
         if reason:
             if c.op.attrs.get(CHECKPOINT):
                 plan.notes[c.op] = f"not in blocks: {reason}"
@@ -93,15 +95,17 @@ def _hindrance(plan: Plan, c: Construct) -> str:
     if _tape_at_least(plan, c) == 0:
         return "it keeps nothing"
     resized = {"push", "pop"}
-    if any(op.name in resized and not plan.encloses(c, _home(plan, op.args[0])) for op in c.region.walk()):
+    if any(op.name in resized and not _is_made_in(plan, c, op.args[0]) for op in c.region.walk()):
         return "it changes the length of a vector"
     if any(is_ref(p.type) and not flat(p.type) for p in c.region.params):
         return "it carries memory that refers to memory"
     return ""
 
 
-def _home(plan: Plan, v: Value) -> Construct:
-    return plan.owner[v]
+def _is_made_in(plan: Plan, c: Construct, m: Value) -> bool:
+    """Whether each iteration makes the memory that a value refers to."""
+    maker = plan.settled.maker(m)
+    return maker is not None and plan.encloses(c, plan.owner[maker])
 
 
 def _inner(plan: Plan, c: Construct) -> list[Construct]:
@@ -162,7 +166,7 @@ def _carries_state(plan: Plan, c: Construct) -> bool:
             return True
     read = {plan.settled.memory(op.args[0]) for op in c.region.walk() if op.name in ("load", "kernel")}
     return any(
-        plan.activity.shadowed(m) and not plan.encloses(c, plan.owner[m]) and plan.settled.memory(m) in read
+        plan.activity.shadowed(m) and not _is_made_in(plan, c, m) and plan.settled.memory(m) in read
         for op in c.region.walk()
         for m in written_memories(op)
     )
@@ -178,8 +182,24 @@ def _goes_on(plan: Plan, c: Construct, p: Value, last: Value) -> bool:
 
 def _limit(plan: Plan, c: Construct) -> int:
     """Bytes of a tape that is not worth doing the loop again for."""
-    again = sum(AGAIN.get(op.name, DEAR) for op in c.region.walk() if op.name not in OPSET and op.args)
-    return CACHE if again * OPERATION < TRAFFIC * _tape_at_least(plan, c) else BUDGET
+    again, traffic = 0.0, 0.0
+    for d in _inner(plan, c):
+        runs = prod(_about(e) for e in _inner(plan, c) if e is not c and plan.encloses(e, d))
+        again += runs * sum(_cost(op) for op in d.region.walk() if plan.owner[op] is d)
+        arrays = sum(record_bytes(a.type.fields) * (a.count or UNKNOWN_TRIPS) for a in plan.held[d].values())
+        traffic += runs * (TRAFFIC * record_bytes(list(d.fields.values())) + SAVED_BYTE * arrays)
+    return FITS if again < traffic else BUDGET
+
+
+def _about(c: Construct) -> int:
+    trips = None if c.op is None else known_trips(c.op)
+    return UNKNOWN_TRIPS if trips is None else trips
+
+
+def _cost(op: Op) -> int:
+    if op.name in PRIMITIVES:
+        return AGAIN.get(op.name, DEAR)
+    return {"load": LOAD, "store": LOAD, "acc": LOAD, "new": MADE, "call": MADE, "kernel": MADE * UNKNOWN_TRIPS}.get(op.name, 0)
 
 
 # ---------------------------------------------------------------- doing it
@@ -239,7 +259,10 @@ class _Splitter:
         region = Region([I64, *(v.type for v in carried)], ["block", *(p.hint for p in op.regions[0].params[1:])])
         inner = Builder(region, op.span)
         first = self._after(low, inner.prim("mul", region.params[0], size), step, inner)
-        inner.next_(*inner.call(fn, [first, size, *region.params[1:], *free]))
+        results = inner.call(fn, [first, size, *region.params[1:], *free])
+        inner.next_(*results)
+        assert c.op is not None
+        self.split.calls[inner.region.ops[-2]] = c.op
         outer = b.op("for", (zero, b.prim("sub", blocks, one), one, *carried), [v.type for v in carried], [region])
         op.args[3:] = outer.results
         ops += before.ops

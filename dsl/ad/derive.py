@@ -368,10 +368,15 @@ class Deriver:
         if known is not None:
             return known
         plan = self._plan(fn, pattern)
-        split = in_blocks(plan)
-        if split is not None:
-            plan = self._plan(split.fn, pattern)
-            plan.notes, plan.blocks = split.notes, split.blocks
+        refused: set[Op] = set()
+        while (split := in_blocks(plan, refused)) is not None:
+            parts = self._plan(split.fn, pattern)
+            parts.notes, parts.blocks = split.notes, split.blocks
+            more = {loop for call, loop in split.calls.items() if call in parts.owner and call not in parts.again}
+            if not more:
+                plan = parts
+                break
+            refused |= more
         pair = Pair(plan.fn, pattern, plan)
         self._pairs[fn.name, pattern] = pair
         for op in plan.fn.body.walk():
