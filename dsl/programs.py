@@ -48,7 +48,8 @@ class Program:
 
 def key_of(source: Source, options: Options, shown: bool) -> str:
     """What a program is found by. `shown`: the values of its bare expressions are printed."""
-    plan = f"{os.environ.get('DFL_PLAN')} {os.environ.get('DFL_CHECKPOINT')}"  # what reverse mode keeps (`ad/decide.py`, `ad/blocks.py`)
+    # what reverse mode keeps (`ad/decide.py`, `ad/blocks.py`)
+    plan = " ".join(os.environ.get(name, "") for name in ("DFL_PLAN", "DFL_CHECKPOINT"))
     return digest(fingerprint(), source.name, source.text, repr(options.told()), str(shown), plan)
 
 

@@ -1,5 +1,5 @@
-"""Calls that are run again: the forward sweep keeps what goes into the call, and no tape; when the reverse sweep gets to
-it, the callee's forward and reverse sweep are done in one place.
+"""Calls that are run again: the forward sweep keeps what goes into the call, and no tape; when the reverse sweep gets
+to it, the callee's forward and reverse sweep are done in one place.
 
 A function with the attribute `checkpoint` asks for this (`blocks` makes such functions of parts of loops). What has to
 hold, so that the second run does what the first one did and nobody sees it:
@@ -9,7 +9,8 @@ hold, so that the second run does what the first one did and nobody sees it:
   are of memory whose records refer to no memory; one memory has one copy.
 - Memory that the callee makes is made again, and is another one. Its shadow, as the rest of the program knows it, is
   made beside the call; the second run takes over the cotangents in it (`Shadows.move_to`).
-- It prints nothing (`Pattern.silent`). Its checks cannot fail, since they did not.
+- It prints nothing (`Pattern.silent`). Its checks hold, since they did: only where the second run is rounded otherwise
+  (as a loop that became vector code) could one fail that lies on the very edge, and then it fails.
 
 A call of which one of these cannot be had (`copied` gives None) is an ordinary one, with a tape.
 """
@@ -54,7 +55,8 @@ def copied(op: Op, callee: Function, settled: Settled) -> frozenset[int] | None:
                 if not flat(a.type):
                     return None
                 found.add(k)
-    leading = [part.type for a in op.args if is_ref(a.type) and not flat(a.type) for part in walk_cell(settled.flow.cell(a))]
+    deep = [a for a in op.args if is_ref(a.type) and not flat(a.type)]
+    leading = [part.type for a in deep for part in walk_cell(settled.flow.cell(a))]
     for r in op.results:
         if is_ref(r.type) and (not flat(r.type) or r.type in leading or settled.flow.cell(r).resized):
             return None
@@ -83,7 +85,7 @@ class Again(Protocol):
 
 
 def forward_again(deriver: Again, sweep: Forward, op: Op, copies: frozenset[int], b: Builder) -> None:
-    """The call in the forward sweep: the function itself, what it needs to be run again, and shadows of what it gives."""
+    """The call in the forward sweep: the function itself, what is needed to run it again, shadows of what it gives."""
     assert sweep.keeper is not None
     order = sorted(copies)
     for k, copy in zip(order, deriver.shadows.copies([sweep.values[op.args[k]] for k in order], b), strict=True):

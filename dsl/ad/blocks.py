@@ -12,10 +12,16 @@ where `@block` is such a loop as a function with the attribute `checkpoint`, so 
 and is run again (`again`). A single block is the loop as it was: B is found when the loop begins, and no smaller than n
 where the tape is small.
 
-A loop is put in blocks by itself where it carries a state from one iteration to the next (sums alone do not count:
-such loops are done with their reverse, `fuse`) for a number of iterations that is no array's size, and the whole tape costs more than doing it again or may pass the
-memory budget, by the weights of `costs`; one marked by hand (`@checkpoint`) always is. `DFL_CHECKPOINT=on` takes every
-`for` that keeps something for marked, `off` none and leaves all as they are.
+A loop is put in blocks by itself, the outermost of a nest, where it carries a state from one iteration to the next
+(sums alone do not count: such loops are done with their reverse, `fuse`) for a number of iterations that is no array's
+size, since a tape of that length is in proportion to what is there anyway. Where it begins it is decided whether the
+tape would be so long that it costs more than doing the loop again, or passes the memory budget, by the weights of
+`costs`. A loop marked by hand (`@checkpoint`) is in blocks whatever it costs. `DFL_CHECKPOINT=on` takes the outermost
+`for` of every nest that keeps something for marked, `off` leaves all loops as they are.
+
+A memory that is written in a block is copied where the block begins, so a block is not so short that the copies take
+more than a part of its tape. What cannot be put in blocks is left as it is, and the plan says why, where that was asked
+for by hand.
 """
 
 from __future__ import annotations
@@ -46,8 +52,8 @@ def asked() -> str:
 
 @dataclass
 class Split:
-    """A function with loops in blocks: the loops over blocks, the calls of blocks with the loop that each is of, and what
-    is to be said of loops to a person."""
+    """A function with loops in blocks: the loops over blocks, the calls of blocks with the loop that each is of, and
+    what is to be said of loops to a person."""
 
     fn: Function
     calls: dict[Op, Op] = field(default_factory=dict)
@@ -127,7 +133,8 @@ def _is_worthwhile(plan: Plan, c: Construct) -> bool:
         whole = sum(plan.bytes_of(d) * _runs(d, c.parent) for d in inner)
         if whole <= _limit(plan, c):
             return False
-    return not _has_size_of_array(plan, c.op) and _carries_state(plan, c) and not any(op.name == "print" for op in c.region.walk())
+    prints = any(op.name == "print" for op in c.region.walk())
+    return not prints and not _has_size_of_array(plan, c.op) and _carries_state(plan, c)
 
 
 def _has_size_of_array(plan: Plan, loop: Op) -> bool:
@@ -191,6 +198,9 @@ def _limit(plan: Plan, c: Construct) -> int:
     return FITS if again < traffic else BUDGET
 
 
+_COSTS = {"load": LOAD, "store": LOAD, "acc": LOAD, "new": MADE, "call": MADE, "kernel": MADE * UNKNOWN_TRIPS}
+
+
 def _about(c: Construct) -> int:
     trips = None if c.op is None else known_trips(c.op)
     return UNKNOWN_TRIPS if trips is None else trips
@@ -199,7 +209,7 @@ def _about(c: Construct) -> int:
 def _cost(op: Op) -> int:
     if op.name in PRIMITIVES:
         return AGAIN.get(op.name, DEAR)
-    return {"load": LOAD, "store": LOAD, "acc": LOAD, "new": MADE, "call": MADE, "kernel": MADE * UNKNOWN_TRIPS}.get(op.name, 0)
+    return _COSTS.get(op.name, 0)
 
 
 # ---------------------------------------------------------------- doing it
@@ -267,9 +277,8 @@ class _Splitter:
         op.args[3:] = outer.results
         ops += before.ops
         self.split.blocks.add(outer)
-        limit = _limit(self.plan, c)
-        size = f"{limit >> 20} MB" if limit >> 20 else f"{limit >> 10} KB"
-        self.split.notes[op] = "in blocks" if by_hand else f"in blocks where its tape would take more than {size}"
+        limit = f"{_limit(self.plan, c) >> 20} MB"
+        self.split.notes[op] = "in blocks" if by_hand else f"in blocks where its tape would take more than {limit}"
 
     def _after(self, low: Value, number: Value, step: Value, b: Builder) -> Value:
         """The counter in the iteration of a number."""
@@ -311,7 +320,8 @@ class _Splitter:
             assert isinstance(v.owner, Op)
             body.ops.append(clone_op(v.owner, mapping))
         bounds = [b.i64(0), b.prim("sub", body.params[1], b.i64(1)), b.i64(1)]
-        loop = b.op("for", [*bounds, *body.params[2:n]], [v.type for v in carried], [clone_region(op.regions[0], mapping)])
+        copy = clone_region(op.regions[0], mapping)
+        loop = b.op("for", [*bounds, *body.params[2:n]], [v.type for v in carried], [copy])
         b.return_(*loop.results)
         return fn, free
 

@@ -226,7 +226,9 @@ class Deriver:
     def muted(self, name: str, activity: Activity) -> Function:
         """A function, or a copy of it that prints nothing, where the pattern asks for that."""
         fn = self.program.functions[name]
-        return self.jvp(fn, Pattern(frozenset(), silent=True)) if activity.pattern.silent and self._prints(name, set()) else fn
+        if activity.pattern.silent and self._prints(name, set()):
+            return self.jvp(fn, Pattern(frozenset(), silent=True))
+        return fn
 
     def _jvp_call(self, sweep: Forward, op: Op, pattern: Pattern, b: Builder) -> None:
         callee = self.program.functions[op.attrs["fn"]]
@@ -572,10 +574,8 @@ class Deriver:
         results = sorted(pattern.results)
         given = [*(fn.results[k] for k in pair.seeds()), *(fn.params[i].type for i in pair.shadows())]
         types = [dual_type(t) for t in (*given, *(fn.results[k] for k in results))]
-        new = self.new_function(
-            f"{fn.name}.again", [*(p.type for p in fn.params), *types], [dual_type(fn.params[i].type) for i in pair.inputs()],
-            fn,
-        )  # fmt: skip
+        out = [dual_type(fn.params[i].type) for i in pair.inputs()]
+        new = self.new_function(f"{fn.name}.again", [*(p.type for p in fn.params), *types], out, fn)
         self._agains[key] = new.name
         b = Builder(new.body, fn.span)
         duals = iter(new.params[len(fn.params) :])
@@ -592,7 +592,8 @@ class Deriver:
     ) -> tuple[list[Value], Backward]:
         """Forward and reverse sweep of a function in one place: its results and the sweep that has the cotangents.
         What the body keeps stays in scope; only loops and calls use tapes. The seed of a memory is added to its
-        shadow; in a second run (`again`) it is the shadow of the first one, whose cotangents are taken over."""  # fmt: skip
+        shadow; in a second run (`again`) it is the shadow of the first one, whose cotangents are taken
+        over."""  # fmt: skip
         pair = self.pair(fn, pattern)
         fn, plan = pair.fn, pair.plan
         tapes = {c: b.op("new", (b.i64(0),), (c.record,)).result for c in pair.inner_constructs()}

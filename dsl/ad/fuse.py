@@ -163,7 +163,8 @@ def _is_same(v: Value, param: Value) -> bool:
 
 
 class Users:
-    """The ops of each region that use a value, themselves or inside. `less`: what is taken away counts as added, too."""
+    """The ops of each region that use a value, themselves or inside. `less`: a value from which something is taken
+    away counts as added to, too."""
 
     def __init__(self, less: bool = False) -> None:
         self.less = less

@@ -49,8 +49,9 @@ def test_hessian_and_reverse_over_reverse(program: str, monkeypatch: pytest.Monk
 def test_pullbacks_called_late_and_twice(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     want = numbers(program, f"gradient(f, {POINT})", mode="forward", opt_level=0)
     monkeypatch.setenv("DFL_CHECKPOINT", "on")
-    text = f"((x) -> begin; y, b = pullback(f, x); z, c = pullback(f, x .* 1.5); p = b(1.0)[1]; c(1.0); p .+ 2 .* b(1.0)[1]; end)({POINT})"
-    assert numbers(program, text, opt_level=0) == pytest.approx([3 * d for d in want], rel=1e-12, abs=1e-13)
+    calls = "y, b = pullback(f, x); z, c = pullback(f, x .* 1.5); p = b(1.0)[1]; c(1.0); p .+ 2 .* b(1.0)[1]"
+    found = numbers(program, f"(x -> begin; {calls}; end)({POINT})", opt_level=0)
+    assert found == pytest.approx([3 * d for d in want], rel=1e-12, abs=1e-13)
 
 
 # ---------------------------------------------------------------- functions, structs, arguments
@@ -180,7 +181,8 @@ def test_what_is_run_again_prints_once(capfd: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize("setting", ["on", "off"])
 def test_an_error_inside_is_the_same(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DFL_CHECKPOINT", setting)
-    module = dsl.loads("function f(x, n)\n s = x\n for i in 1:n\n s = sqrt(s - 0.1) * 0.5\n end\n s\nend", mode="reverse")
+    body = "s = x\n for i in 1:n\n s = sqrt(s - 0.1) * 0.5\n end\n s"
+    module = dsl.loads(f"function f(x, n)\n{body}\nend", mode="reverse")
     assert module.eval("gradient(f, 0.9, 3)[1]") > 0
     with pytest.raises(dsl.DslError, match="sqrt") as caught:
         module.eval("gradient(f, 0.9, 30)")
