@@ -6,7 +6,8 @@ hold, so that the second run does what the first one did and nobody sees it:
 
 - The callee finds the memory that it was given as it was. What nobody writes until then is handed to it as it is;
   anything else as a copy that was made before the call, so a second run never writes memory that others see. Copies
-  are of memory whose records refer to no memory; one memory has one copy.
+  are of memory whose records refer to no memory; one memory has one copy. A callee that asks which memory is which gets
+  copies of all memory of a type, or of none.
 - Memory that the callee makes is made again, and is another one. Its shadow, as the rest of the program knows it, is
   made beside the call; the second run takes over the cotangents in it (`Shadows.move_to`).
 - It prints nothing (`Pattern.silent`). Its checks hold, since they did: only where the second run is rounded otherwise
@@ -24,8 +25,8 @@ from dsl.ad.activity import Activity, Pattern
 from dsl.ad.settled import Settled
 from dsl.ad.shadows import Shadows, first_same
 from dsl.analysis.influence import walk_cell
-from dsl.ir.core import Function, Op, Region, Value
-from dsl.ops import Builder
+from dsl.ir.core import Function, Op, Program, Region, Value
+from dsl.ops import Builder, made_by
 from dsl.records import replace
 from dsl.types import LeafType, Mem, is_ref
 
@@ -57,10 +58,29 @@ def copied(op: Op, callee: Function, settled: Settled) -> frozenset[int] | None:
                 found.add(k)
     deep = [a for a in op.args if is_ref(a.type) and not flat(a.type)]
     leading = [part.type for a in deep for part in walk_cell(settled.flow.cell(a))]
+    types = {op.args[k].type for k in found}
+    whole = types.isdisjoint(leading) and not any(a.type in types and k not in found for k, a in enumerate(op.args))
+    if not whole and not types.isdisjoint(_compared(settled.influence.program, callee.name)):
+        return None
     for r in op.results:
         if is_ref(r.type) and (not flat(r.type) or r.type in leading or settled.flow.cell(r).resized):
             return None
     return frozenset(found)
+
+
+def _compared(program: Program, name: str) -> set[LeafType]:
+    """The types of references that a function, or what it calls, tells apart: a copy is another memory."""
+    found: set[LeafType] = set()
+    seen, work = {name}, [name]
+    while work:
+        for op in program.functions[work.pop()].body.walk():
+            if op.name == "address" or (op.name == "same" and not any(made_by(a, "null") for a in op.args)):
+                found.update(a.type for a in op.args)
+            callee = op.attrs.get("fn", name)
+            if callee not in seen:
+                seen.add(callee)
+                work.append(callee)
+    return found
 
 
 def _is_carried(v: Value) -> bool:
