@@ -369,16 +369,7 @@ class Deriver:
         known = self._pairs.get((fn.name, pattern))
         if known is not None:
             return known
-        plan = self._plan(fn, pattern)
-        refused: set[Op] = set()
-        while (split := in_blocks(plan, refused)) is not None:
-            parts = self._plan(split.fn, pattern)
-            parts.notes, parts.blocks = split.notes, split.blocks
-            more = {loop for call, loop in split.calls.items() if call in parts.owner and call not in parts.again}
-            if not more:
-                plan = parts
-                break
-            refused |= more
+        plan = self._in_blocks(self._plan(fn, pattern))
         pair = Pair(plan.fn, pattern, plan)
         self._pairs[fn.name, pattern] = pair
         for op in plan.fn.body.walk():
@@ -394,6 +385,18 @@ class Deriver:
     def _plan(self, fn: Function, pattern: Pattern) -> Plan:
         activity = self.activity(fn, pattern)
         return Plan(fn, activity, self.program, self.settled(activity))
+
+    def _in_blocks(self, plan: Plan) -> Plan:
+        """The plan of the same function with its long loops in blocks, where these can be run again."""
+        refused: set[Op] = set()
+        while (split := in_blocks(plan, refused)) is not None:
+            divided = self._plan(split.fn, plan.activity.pattern)
+            divided.notes, divided.blocks = split.notes, split.blocks
+            more = {loop for call, loop in split.calls.items() if call not in divided.again}
+            if not more:
+                return divided
+            refused |= more
+        return plan
 
     def _pair_again(self, activity: Activity, op: Op) -> Pair:
         pattern = self.call_pattern(activity, op, "active")
