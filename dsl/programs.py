@@ -49,7 +49,8 @@ class Program:
 
 def key_of(source: Source, options: Options, shown: bool) -> str:
     """What a program is found by. `shown`: the values of its bare expressions are printed."""
-    plan = os.environ.get("DFL_PLAN", "")  # what reverse mode keeps (`ad/decide.py`)
+    # what reverse mode keeps (`ad/decide.py`, `ad/blocks.py`)
+    plan = " ".join(os.environ.get(name, "") for name in ("DFL_PLAN", "DFL_CHECKPOINT"))
     told = repr(options.told()), str(fuses(options)), str(shown)
     return digest(fingerprint(), source.name, source.text, *told, plan)
 

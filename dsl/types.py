@@ -386,6 +386,20 @@ def leaves(t: LangType) -> tuple[LeafType, ...]:
             return ()
 
 
+def sizes(t: LangType) -> tuple[bool, ...]:
+    """Which of the leaves of a value are sizes of arrays (or offsets and strides)."""
+    match t:
+        case ArrayType():
+            return False, *(True for _ in leaves(t)[1:])
+        case FnType():
+            return tuple(size for _, c in t.captures for size in sizes(c))
+        case TupleType() | NamedTupleType() | StructType(mutable=False):
+            return tuple(size for item in t.items for size in sizes(item))
+        case AdjointType():
+            return sizes(t.vector)
+    return (False,) * len(leaves(t))
+
+
 def with_parts(t: LangType, change: Callable[[LangType], LangType]) -> LangType:
     """A composite type with other types for its parts. (What is told apart by identity has no parts to change.)"""
     match t:

@@ -12,6 +12,11 @@ LOAD = 2  # from memory that is read in some order
 OPERATION = 1
 MADE = 100  # an array
 UNKNOWN_TRIPS = 32
+DEAR = 20  # an operation that takes longer than those of `AGAIN`
+TRAFFIC = 0.3  # a byte of records in a tape that does not fit the cache: written and read in order, behind all else
+CACHE = 1 << 18  # bytes of a tape that stays in a core's second-level cache, with all else that is in it
+FITS = 1 << 20  # of one that may do so, mostly
+BUDGET = 1 << 26  # bytes of a tape that nobody minds
 MOST_RUNS = 32**6  # weights stay small numbers
 
 _CHEAP = """

@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dsl.ad.activity import Activity, Pattern, has_tangent
+from dsl.ad.again import forward_again, pattern_again, reverse_again
+from dsl.ad.blocks import in_blocks
 from dsl.ad.decide import save_all
 from dsl.ad.forward import Forward, returned_duals
 from dsl.ad.fuse import fuse_nests
@@ -56,6 +58,7 @@ class Pair:
     pattern: Pattern
     plan: Plan
     callees: list[Pair] = field(default_factory=list)
+    again: list[Pair] = field(default_factory=list)  # of calls that are run again, each in one place
     forward: str = ""
     reverse: str = ""
 
@@ -112,6 +115,8 @@ class Deriver:
         self._settled: dict[Activity, Settled] = {}
         self._linear: dict[str, bool] = {}
         self._tape_values: dict[Forward, dict[Construct, Value]] = {}
+        self._plans: dict[Forward, Plan] = {}
+        self._agains: dict[tuple[str, Pattern], str] = {}
 
     def refresh(self) -> None:
         """Forget what was derived from functions that have changed since."""
@@ -119,6 +124,7 @@ class Deriver:
         self._jvps.clear()
         self._tangents.clear()
         self._pairs.clear()
+        self._agains.clear()
         self._settled.clear()
 
     def activity(self, fn: Function, pattern: Pattern) -> Activity:
@@ -211,11 +217,20 @@ class Deriver:
             else:
                 sweep.plain_call(op, b)
         elif op not in sweep.activity.live:
-            sweep.plain_call(op, b)
+            sweep.plain_call(op, b, self.muted(op.attrs["fn"], sweep.activity))
         elif rule is not None:
             self._augmented_rule(sweep, op, rule, b)
+        elif (copies := self._plans[sweep].again.get(op)) is not None:
+            forward_again(self, sweep, op, copies, b)
         else:
             self._augmented_call(sweep, op, b)
+
+    def muted(self, name: str, activity: Activity) -> Function:
+        """A function, or a copy of it that prints nothing, where the pattern asks for that."""
+        fn = self.program.functions[name]
+        if activity.pattern.silent and self._prints(name, set()):
+            return self.jvp(fn, Pattern(frozenset(), silent=True))
+        return fn
 
     def _jvp_call(self, sweep: Forward, op: Op, pattern: Pattern, b: Builder) -> None:
         callee = self.program.functions[op.attrs["fn"]]
@@ -262,7 +277,7 @@ class Deriver:
         n = len(op.results)
         assert sweep.keeper is not None
         if rule.reverse:
-            results = b.call(self.program.functions[rule.forward], args)
+            results = b.call(self.muted(rule.forward, sweep.activity), args)
             for i, v in enumerate(results[n:]):
                 sweep.keeper.define(("capture", (op, i)), v)
         elif self._has_memory(op):
@@ -356,15 +371,38 @@ class Deriver:
         known = self._pairs.get((fn.name, pattern))
         if known is not None:
             return known
-        activity = self.activity(fn, pattern)
-        pair = Pair(fn, pattern, Plan(fn, activity, self.program, self.settled(activity)))
+        plan = self._in_blocks(self._plan(fn, pattern))
+        pair = Pair(plan.fn, pattern, plan)
         self._pairs[fn.name, pattern] = pair
-        for op in fn.body.walk():
-            if op.name == "call" and op in pair.activity.live and self.rule_of(op.attrs["fn"]) is None:
-                callee = self.pair_for(pair.activity, op)
-                if callee not in pair.callees:
-                    pair.callees.append(callee)
+        for op in plan.fn.body.walk():
+            if op.name != "call" or op not in pair.activity.live or self.rule_of(op.attrs["fn"]) is not None:
+                continue
+            once_more = op in plan.again
+            callee = self._pair_again(pair.activity, op) if once_more else self.pair_for(pair.activity, op)
+            found = pair.again if once_more else pair.callees
+            if callee not in found:
+                found.append(callee)
         return pair
+
+    def _plan(self, fn: Function, pattern: Pattern) -> Plan:
+        activity = self.activity(fn, pattern)
+        return Plan(fn, activity, self.program, self.settled(activity))
+
+    def _in_blocks(self, plan: Plan) -> Plan:
+        """The plan of the same function with its long loops in blocks, where these can be run again."""
+        refused: set[Op] = set()
+        while (split := in_blocks(plan, refused)) is not None:
+            divided = self._plan(split.fn, plan.activity.pattern)
+            divided.notes, divided.blocks = split.notes, split.blocks
+            more = {loop for call, loop in split.calls.items() if call not in divided.again}
+            if not more:
+                return divided
+            refused |= more
+        return plan
+
+    def _pair_again(self, activity: Activity, op: Op) -> Pair:
+        pattern = self.call_pattern(activity, op, "active")
+        return self.pair(self.program.functions[op.attrs["fn"]], pattern_again(pattern))
 
     def emit_pair(self, pair: Pair) -> None:
         """Make the two functions of a pair."""
@@ -398,7 +436,7 @@ class Deriver:
         saver = Saver(plan, tapes)
         sweep = Forward(pair.activity, self, scalars=False, keeper=saver)
         saver.copies = sweep.values
-        self._tape_values[sweep] = tapes
+        self._tape_values[sweep], self._plans[sweep] = tapes, plan
         self._bind_params(sweep, fn, new.params, pair.shadows(), b)
 
         def handle(s: Forward, op: Op, arm: Builder, loops: int) -> None:
@@ -428,9 +466,11 @@ class Deriver:
         backward = Backward(plan, self, b, record, tapes, seeds)
         backward.conditional.update(seeds.values())
         backward.run()
-        b.return_(*(self.final(backward, pair.fn.params[i], b) for i in pair.inputs()))
+        b.return_(*(self.final(backward, i, b) for i in pair.inputs()))
 
-    def final(self, backward: Backward, v: Value, b: Builder) -> Value:
+    def final(self, backward: Backward, i: int, b: Builder) -> Value:
+        """The cotangent of a parameter."""
+        v = backward.plan.fn.params[i]
         d = backward.cotangent(v)
         return b.zero(dual_type(v.type)) if d is None else d
 
@@ -440,7 +480,8 @@ class Deriver:
         if rule is not None:
             self._reverse_rule(sweep, op, rule)
             return
-        pair = self.pair_for(sweep.activity, op)
+        copies = sweep.plan.again.get(op)
+        pair = self.pair_for(sweep.activity, op) if copies is None else self._pair_again(sweep.activity, op)
         b = sweep.b
         known = [sweep.cotangent(op.results[k]) for k in pair.seeds()]
         if not pair.shadows() and not pair.activity.shadowed_results() and all(d is None for d in known):
@@ -448,9 +489,12 @@ class Deriver:
         seeds = [
             b.zero(dual_type(op.results[k].type)) if d is None else d for k, d in zip(pair.seeds(), known, strict=True)
         ]
-        place = [sweep.fetch(("record", op))] if pair.keeps else []
-        tapes = [sweep.tapes[c] for c in pair.constructs()]
-        cotangents = b.call(self.program.functions[pair.reverse], [*place, *seeds, *tapes])
+        if copies is None:
+            place = [sweep.fetch(("record", op))] if pair.keeps else []
+            tapes = [sweep.tapes[c] for c in pair.constructs()]
+            cotangents = b.call(self.program.functions[pair.reverse], [*place, *seeds, *tapes])
+        else:
+            cotangents = reverse_again(self, sweep, op, self.program.functions[op.attrs["fn"]], copies, seeds)
         doubtful = all(d is None or d in sweep.conditional for d in known)
         self._add_all(sweep, [op.args[i] for i in pair.inputs()], cotangents, doubtful)
 
@@ -524,27 +568,52 @@ class Deriver:
         return any(op.name == "print" or (op.name == "call" and self._prints(op.attrs["fn"], seen)) for op in ops)
 
     # ------------------------------------------------------------ reverse mode: one function
+    def again(self, fn: Function, pattern: Pattern) -> Function:
+        """(primals…, seeds of the scalar results that are varied…, shadows of the references in pattern.params and of
+        those in pattern.results…) -> cotangents of the scalars in pattern.params: forward and reverse sweep of a call
+        that has been made before."""
+        key = fn.name, pattern
+        if key in self._agains:
+            return self.program.functions[self._agains[key]]
+        pair = self.pair(fn, pattern_again(pattern))
+        results = sorted(pattern.results)
+        given = [*(fn.results[k] for k in pair.seeds()), *(fn.params[i].type for i in pair.shadows())]
+        types = [dual_type(t) for t in (*given, *(fn.results[k] for k in results))]
+        out = [dual_type(fn.params[i].type) for i in pair.inputs()]
+        new = self.new_function(f"{fn.name}.again", [*(p.type for p in fn.params), *types], out, fn)
+        self._agains[key] = new.name
+        b = Builder(new.body, fn.span)
+        duals = iter(new.params[len(fn.params) :])
+        seeds = {k: next(duals) for k in pair.seeds()}
+        shadows = {i: next(duals) for i in pair.shadows()}
+        seeds |= {k: next(duals) for k in results}
+        _, backward = self.gradient_body(fn, pair.pattern, new.params, shadows, seeds, b, again=True)
+        b.return_(*(self.final(backward, i, b) for i in pair.inputs()))
+        return new
+
     def gradient_body(
         self, fn: Function, pattern: Pattern, primals: Sequence[Value], shadows: dict[int, Value],
-        seeds: dict[int, Value], b: Builder,
+        seeds: dict[int, Value], b: Builder, again: bool = False,
     ) -> tuple[list[Value], Backward]:
         """Forward and reverse sweep of a function in one place: its results and the sweep that has the cotangents.
         What the body keeps stays in scope; only loops and calls use tapes. The seed of a memory is added to its
-        shadow."""  # fmt: skip
+        shadow; in a second run (`again`) it is the shadow of the first one, whose cotangents are taken
+        over."""  # fmt: skip
         pair = self.pair(fn, pattern)
-        plan = pair.plan
+        fn, plan = pair.fn, pair.plan
         tapes = {c: b.op("new", (b.i64(0),), (c.record,)).result for c in pair.inner_constructs()}
         saver = Saver(plan, tapes)
         sweep = Forward(pair.activity, self, scalars=False, keeper=saver)
         saver.copies = sweep.values
-        self._tape_values[sweep] = tapes
+        self._tape_values[sweep], self._plans[sweep] = tapes, plan
         self._bind_params(sweep, fn, [*primals], [], b)
         for i, s in shadows.items():
             sweep.set_dual(fn.params[i], s, b)
         results, shadows_out, record = self._run_forward(pair, sweep, saver, b)
         for k, s in shadows_out.items():
             if k in seeds and isinstance(s.type, Mem):
-                self.shadows.add_to(s, seeds[k], b)
+                hand_over = self.shadows.move_to if again else self.shadows.add_to
+                hand_over(s, seeds[k], b)
         backward = Backward(plan, self, b, record, tapes, seeds)
         backward.run()
         if not save_all():

@@ -52,7 +52,9 @@ def reverse_plan(program: Program, name: str, wrt: Sequence[int]) -> Plan:
     pattern = root_pattern(fn, deriver.influence, frozenset(wrt))
     pair = deriver.pair(fn, pattern)
     deriver.note_fused(fn, pattern)
-    pair.plan.callees = [callee.plan for callee in pair.reach()[1:]]
+    for block in pair.again:
+        deriver.note_fused(block.fn, block.pattern)
+    pair.plan.callees = [callee.plan for callee in (*pair.again, *pair.reach()[1:])]
     return pair.plan
 
 
@@ -435,7 +437,7 @@ class Expander:
         results, backward = d.gradient_body(fn, pattern, primals, shadows, seeds, b)
         self._hand_over({i: s for i, s in given.items() if i in shadows}, shadows, b)
         scalars = [i for i in wrt if not is_ref(fn.params[i].type)]
-        b.return_(*results, *(d.final(backward, fn.params[i], b) for i in scalars))
+        b.return_(*results, *(d.final(backward, i, b) for i in scalars))
         return new
 
     def _vjp_forward(self, fn: Function, wrt: tuple[int, ...], silent: bool) -> Function:

@@ -448,8 +448,9 @@ class Forward:
     def _op_call(self, op: Op, b: Builder, stack: list[Op]) -> None:
         self.calls.call(self, op, b)
 
-    def plain_call(self, op: Op, b: Builder) -> None:
-        self._copy(op, b)
+    def plain_call(self, op: Op, b: Builder, fn: Function | None = None) -> None:
+        """A call without duals, of another function than the op names where that is given."""
+        self._copy(op, b).attrs["fn"] = op.attrs["fn"] if fn is None else fn.name
 
 
 class Return(Protocol):

@@ -49,7 +49,7 @@ class _Fusion:
         self.reverse = reverse
         self.body = forward.regions[0]
         self.adjoint = reverse.regions[0]
-        self._users = _Users()
+        self._users = Users()
 
     def run(self, c: Construct, saver: Saver) -> bool:
         """Fuse them, if that may be done."""
@@ -190,10 +190,12 @@ def _is_same(v: Value, param: Value) -> bool:
     return _is_same(op.args[3 + k], param) and _is_same(body.terminator.args[k], body.params[1 + k])
 
 
-class _Users:
-    """The ops of each region that use a value, themselves or inside."""
+class Users:
+    """The ops of each region that use a value, themselves or inside. `less`: a value from which something is taken
+    away counts as added to, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, less: bool = False) -> None:
+        self.less = less
         self._found: dict[Region, dict[Value, list[Op]]] = {}
 
     def of(self, region: Region, v: Value) -> list[Op]:
@@ -222,7 +224,8 @@ class _Users:
 
     def _sum(self, op: Op, v: Value) -> Value | None:
         """The result of an op that is a value or a sum with it; None: there is none, or it does something else, too."""
-        if op.name == "add" or (op.name == "fma" and op.args[2] is v):
+        taken_from = self.less and op.name == "sub" and op.args[0] is v
+        if op.name == "add" or (op.name == "fma" and op.args[2] is v) or taken_from:
             return op.result
         if op.name == "if" and v not in op.args:
             ends = [self.added_to(arm, v) for arm in op.regions]

@@ -107,6 +107,8 @@ def _count(plan: Plan, key: Key, maker: Op) -> int | None:
     kind, what = key
     if kind == "contents":
         op, k = what
+        if op.name == "call":
+            return None
         numbers = numbers_of(op)
         sizes = [known(numbers[name]) for name in BILINEAR[op.attrs["kernel"]].factors[k].counts]
     elif kind == "copy":

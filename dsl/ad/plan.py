@@ -22,6 +22,7 @@ from struct import calcsize
 from typing import Any, TypeAlias
 
 from dsl.ad.activity import Activity
+from dsl.ad.again import CHECKPOINT, copied
 from dsl.ad.decide import Decisions, How, save_all
 from dsl.ad.held import HEADER, Held, held
 from dsl.ad.kernels import (
@@ -49,7 +50,7 @@ from dsl.types import I64, LeafType, Mem, is_ref, tangent
 #   ("code", loop)   the break that ended it        ("itercode", construct)  the exit of one iteration
 #   ("index", op)    place of a push or pop         ("record", call)  place of the callee's record
 #   ("capture", (call, i))  what a rule's forward function kept
-#   ("contents", (kernel, k))  a copy of what its memory operand k held
+#   ("contents", (op, k))  a copy of what memory operand k of a kernel or call held
 #   ("copy", load)   a copy of what a nest reads by it (`readings`)
 Key: TypeAlias = tuple[str, Any]
 
@@ -120,6 +121,9 @@ class Plan:
         self.fused: set[Construct] = set()  # loops whose reverse is done in the same iterations (`fuse`)
         self.nests = self._find_nests() if activity.pattern.in_place else {}
         self.local = frozenset() if save_all() else self._find_local()
+        self.again = self._find_again()
+        self.notes: dict[Op, str] = {}  # on loops, for a person
+        self.blocks: set[Op] = set()  # loops whose iterations are blocks of another one (`blocks`)
         self.decisions = Decisions(self)
         for op in activity.live:
             self._needs_of(op)
@@ -237,6 +241,17 @@ class Plan:
                     made.append((op, region))
         return frozenset(op.result for op, region in made if op.result not in handed and self._may_be_local(op, region))
 
+    def _find_again(self) -> dict[Op, frozenset[int]]:
+        """The calls that are run again, and which of their operands are copied for that."""
+        found = {}
+        for op in self.fn.body.walk():
+            callee = self.program.functions[op.attrs["fn"]] if op.name == "call" else None
+            if callee is not None and CHECKPOINT in callee.attrs and op in self.activity.live:
+                copies = copied(op, callee, self.settled)
+                if copies is not None:
+                    found[op] = copies
+        return found
+
     def _may_be_local(self, op: Op, region: Region) -> bool:
         c = self.owner[op]
         assert isinstance(op.result.type, Mem)
@@ -288,7 +303,9 @@ class Plan:
 
     def _needs_of_call(self, op: Op) -> None:
         rule = self.rule_of(op)
-        if rule is None:
+        if op in self.again:
+            self._needs_of_again(op, self.again[op])
+        elif rule is None:
             self.keys.add(("record", op))
         elif rule.reverse:
             n = len(self.program.functions[rule.forward].results) - len(op.results)
@@ -299,6 +316,16 @@ class Plan:
         else:
             for i in self.rule_inputs(op, rule):
                 self.keys |= {("capture", (op, (i, j))) for j in self.rule_outputs(op)}
+
+    def _needs_of_again(self, op: Op, copies: frozenset[int]) -> None:
+        for k, a in enumerate(op.args):
+            if k in copies:
+                self.keys.add(("contents", (op, k)))
+            else:
+                self.need(a)
+        for v in (*op.args, *op.results):
+            if self.activity.shadowed(v):
+                self.need_shadow(v)
 
     def _needs_of_kernel(self, op: Op) -> None:
         rule = bilinear(op, self.activity)
@@ -397,7 +424,7 @@ class Plan:
             return self._capture_type(op, i)
         if kind == "contents":
             op, k = what
-            return contents_type(op.args[k])
+            return contents_type(op.args[k]) if op.name == "kernel" else op.args[k].type
         if kind == "copy":
             return self._reading(what).type
         return self.loop[what].record if kind == "tape" else I64
@@ -474,18 +501,26 @@ class Plan:
         for c in self.constructs:
             pad = "  " * (self.depth(c) + 1)
             where = "" if c.op is None else f" (line {c.op.span.line})"
-            what = "body" if c.op is None else ("for loop" if c.op.name == "for" else "loop")
-            unit = "an iteration" if c.op is not None else "in all" if self.activity.pattern.in_place else "a call"
+            what, unit = self._what(c)
             exits = f", {len(c.exits)} exits" if len(c.exits) > 1 else ""
             size = f"{self.bytes_of(c)} bytes {unit}{self._show_elements(c, names)}"
             fused = ", done with its reverse" if c in self.fused else ""
-            lines.append(f"{pad}{what}{where}: keeps {size}{fused}{exits}")
+            note = f", {self.notes[c.op]}" if c.op in self.notes else ""
+            lines.append(f"{pad}{what}{where}: keeps {size}{fused}{exits}{note}")
             for key in asked[c]:
                 if key[0] == "tape" and self.loop[key[1]] in self.fused:
                     continue
                 what = f"{self._show_how(key, c)} {self._show_key(key, names)}: {self.key_type(key)}"
                 lines.append(f"{pad}  {what}{self._show_memory(key, c)}")
         return "\n".join(lines) + "\n"
+
+    def _what(self, c: Construct) -> tuple[str, str]:
+        """What a construct is, and what its record is of."""
+        if c.op is None:
+            return "body", "in all" if self.activity.pattern.in_place else "a call"
+        if c.op in self.blocks:
+            return "blocks of a loop", "a block"
+        return "for loop" if c.op.name == "for" else "loop", "an iteration"
 
     def _show_elements(self, c: Construct, names: dict[Value, str]) -> str:
         """What arrays add whose length is not known before."""
@@ -509,8 +544,8 @@ class Plan:
         return f", and its {HEADER + each * array.count} bytes"
 
     def _is_worth_showing(self, key: Key) -> bool:
-        """Constants and counters go without saying."""
-        return not (self.decisions.is_free(key) or key[1] in self.counter)
+        """Constants and counters go without saying, and where blocks begin."""
+        return self.key_owner(key).op not in self.blocks and not (self.decisions.is_free(key) or key[1] in self.counter)
 
     def _show_how(self, key: Key, c: Construct) -> str:
         return (How.IN_SCOPE if self.in_scope(c) and key in c.fields else self.how(key)).value

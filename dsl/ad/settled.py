@@ -78,6 +78,12 @@ class Settled:
             for cell in walk_cell(self.flow.cell(m))
         )
 
+    def untouched(self, op: Op, m: Value) -> bool:
+        """The same, where `op` itself does not write them, either."""
+        return self.everything(op, m) and not any(
+            w.op is op for cell in walk_cell(self.flow.cell(m)) for w in self._writes_to(cell)
+        )
+
     def memory(self, m: Value) -> Hashable:
         """What tells a memory from others: those with different answers are different ones."""
         return self._apart(self.flow.cell(m))

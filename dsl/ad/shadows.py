@@ -7,6 +7,7 @@ one memory, however many ways lead to it. Memory that holds no references and is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from dsl.ad.activity import has_tangent
@@ -77,6 +78,22 @@ class Shadows:
         once = self._get("add once", target.type, self._build_add)
         b.call(once, [target, source, *_flat(seen, target.type)])
 
+    def move_to(self, target: Value, source: Value, b: Builder) -> None:
+        """Add every number of one shadow to the same place of another, and zero it; nothing, where the two are one.
+        Records refer to no memory."""
+        b.call(self._get("move", target.type, self._build_move), [target, source])
+
+    def copies(self, memories: Sequence[Value], b: Builder) -> list[Value]:
+        """Copies of memories, whose records refer to no memory: one of each, however often it is there."""
+        made: list[Value] = []
+        for k, m in enumerate(memories):
+            copy = partial(self._copy, m)
+            made.append(first_same(m, list(zip(memories[:k], made, strict=True)), b, copy))
+        return made
+
+    def _copy(self, m: Value, b: Builder) -> Value:
+        return b.call(self._get("copy", m.type, self._build_copy), [m])[0]
+
     def dot(self, x: Value, y: Value, b: Builder) -> Value:
         """The sum over all numbers of two shadows of one memory of their products (null: zero); records refer to no
         memory."""
@@ -102,7 +119,9 @@ class Shadows:
             elif what == "dot":
                 params.append(t)
                 results = (F64,)
-            elif what.startswith("add"):
+            elif what == "copy":
+                results = (t,)
+            elif what == "move" or what.startswith("add"):
                 params.append(t)
             if what == "add once":
                 params += [p for m in nested_types(t) for p in (Mem((m,)), TABLE)]
@@ -167,6 +186,28 @@ class Shadows:
         each(b, n, one)
         b.return_()
 
+    def _build_move(self, fn: Function, t: Mem) -> None:
+        b = Builder(fn.body)
+        target, source = fn.params
+        one = b.op("same", (target, source), (BOOL,)).result
+        b.if_(one, (), lambda arm: arm.return_(), lambda arm: arm.yield_())
+        self.add_to(target, source, b)
+        self.clear(source, b)
+        b.return_()
+
+    def _build_copy(self, fn: Function, t: Mem) -> None:
+        b = Builder(fn.body)
+        (m,) = fn.params
+        b.if_(_is_null(m, b), (), lambda arm: arm.return_(arm.zero(t)), lambda arm: arm.yield_())
+        n = b.op("len", (m,), (I64,)).result
+        copy = b.op("new", (n,), (t,)).result
+
+        def one(body: Builder, i: Value) -> None:
+            body.op("store", (copy, i, *body.op("load", (m, i), t.fields, first=0).results), first=0)
+
+        each(b, n, one)
+        b.return_(copy)
+
     def _build_dot(self, fn: Function, t: Mem) -> None:
         b = Builder(fn.body)
         x, y = fn.params
@@ -227,6 +268,20 @@ def _paired(t: Mem, params: Sequence[Value]) -> Registered:
 
 def _is_null(m: Value, b: Builder) -> Value:
     return b.op("same", (m, b.zero(m.type)), (BOOL,)).result
+
+
+def first_same(m: Value, known: Sequence[tuple[Value, Value]], b: Builder, make: Callable[[Builder], Value]) -> Value:
+    """What goes with the first of the `known` memories that is the memory m (of those of its type), else what is
+    made."""
+    pairs = [(x, v) for x, v in known if x.type == m.type]
+    if not pairs:
+        return make(b)
+    (x, v), *rest = pairs
+
+    def other(arm: Builder) -> None:
+        arm.yield_(first_same(m, rest, arm, make))
+
+    return b.if_(b.op("same", (m, x), (BOOL,)).result, (v.type,), lambda arm: arm.yield_(v), other)[0]
 
 
 def each_record(m: Value, b: Builder, body: Callable[[Builder, Value], None]) -> None:

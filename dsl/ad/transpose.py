@@ -70,7 +70,7 @@ class Transposer:
             if is_ref(types[i]) and i not in shadows:
                 shadows[i] = d.shadows.make(primals[i], b, registries)
         _, backward = d.gradient_body(product, pattern, primals, shadows, {0: b.f64(1.0)}, b)
-        b.return_(*(d.final(backward, product.params[i], b) for i in scalars))
+        b.return_(*(d.final(backward, i, b) for i in scalars))
         return new
 
     def _pattern(self, fn: Function, wrt: frozenset[int]) -> Pattern:

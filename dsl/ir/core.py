@@ -115,6 +115,8 @@ class Function:
     results    leaf types of what `return` gives
     attrs      'rule': a Rule, derivative rules given by the user (such a function is not inlined before `ad`)
                'noinline': True
+               'checkpoint': True, reverse mode keeps what goes into a call and runs it again (not inlined before `ad`)
+               'sizes': places of parameters that are sizes of arrays, not printed: they decide what is worth while only
     title      what a person calls it (`f(x::Float64)`), for messages and listings
     """
 

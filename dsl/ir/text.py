@@ -108,7 +108,7 @@ class _Printer:
         head = f"fn @{fn.name}({self.defined(fn.params)})"
         if fn.results:
             head += f" -> {', '.join(map(str, fn.results))}"
-        head += "".join(f" {_function_attr(k, v)}" for k, v in fn.attrs.items())
+        head += "".join(f" {_function_attr(k, v)}" for k, v in fn.attrs.items() if k != "sizes")
         self.lines.append(f"{head} {{" + self.position(fn.span))
         self.body(fn.body, "  ")
         self.lines.append("}")
@@ -131,14 +131,15 @@ class _Printer:
             self.nested(op, start, indent, position)
 
     def nested(self, op: Op, start: str, indent: str, position: str) -> None:
+        marked = "checkpoint " if op.attrs.get("checkpoint") else ""
         for k, region in enumerate(op.regions):
             if op.name == "for":
                 index, *carried = region.params
                 bounds = self.uses(op.args[:3])
                 word = "for{lanes}" if op.attrs.get("lanes") else "for"
-                opening = f"{start}{word} {self.name(index)} = {bounds}" + self.carried(carried, op.args[3:])
+                opening = f"{start}{marked}{word} {self.name(index)} = {bounds}" + self.carried(carried, op.args[3:])
             elif op.name == "loop":
-                opening = f"{start}loop" + self.carried(region.params, op.args)
+                opening = f"{start}{marked}loop" + self.carried(region.params, op.args)
             else:
                 opening = f"{indent}}} else" if k else start + self.head(op)
             self.lines.append(opening + " {" + (position if k == 0 else ""))
@@ -446,6 +447,9 @@ class _Parser:
                 break
         op = Op("", (), [t for _, t in names], span=Span(self.source, start.start, start.start + len(start.text)))
         word = self.take("word", "an op")
+        if word.text == "checkpoint":
+            op.attrs["checkpoint"] = True
+            word = self.take("word", "a loop")
         op.name = word.text
         self.rest(op, word)
         for (token, _), value in zip(names, op.results, strict=True):

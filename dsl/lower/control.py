@@ -299,6 +299,9 @@ class _LoopRunner:
             if var in self.conflicts:
                 self.f.env[var] = Slot(Val(BOTTOM), None, self.conflicts[var])
 
+    def _attrs(self) -> dict[str, bool]:
+        return {"checkpoint": True} if self.key in self.f.checkpoints else {}
+
     def settled(self, loop: Loop) -> bool:
         """Widen the carried types by what reaches the next iteration; True where nothing changed."""
         changed = False
@@ -337,7 +340,7 @@ class _LoopRunner:
             self._finish("for", args, carried, self.types, {v: self._flagged(v) for v in carried})
             return
         if not loop.breaks:
-            f.b.region.ops.append(Op("loop", args, (), regions=[self.region], span=self.span))
+            f.b.region.ops.append(Op("loop", args, (), self._attrs(), [self.region], self.span))
             f.spec.raises = True
             f.unreachable()
         self._leave(loop, args)
@@ -393,7 +396,7 @@ class _LoopRunner:
         result_types: list[LeafType] = []
         for var in out:
             result_types += [*leaves(types[var]), *([BOOL] if flags[var] else [])]
-        op = Op(name, args, result_types, regions=[self.region], span=self.span)
+        op = Op(name, args, result_types, self._attrs(), [self.region], self.span)
         f.b.region.ops.append(op)
         at = 0
         for var in out:

@@ -75,6 +75,7 @@ class Frame:
         self.returns: list[Return] = []
         self.loops: list[Loop] = []
         self.carried: dict[object, dict[Var, LangType]] = {}  # fixpoints of loops, by node, from the last time
+        self.checkpoints: set[object] = set()  # the loops marked `@checkpoint`, by key
         self.temporaries: dict[tuple[object, str], Var] = {}
         self.declared_result: LangType | None = None
         self.index_ends: list[Callable[[], Val]] = []  # what `end` means, innermost index last

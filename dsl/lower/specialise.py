@@ -21,7 +21,7 @@ from dsl.lower.joins import MAX_DEPTH, adapt, join_or_fail, too_deep
 from dsl.lower.scopes import Scope
 from dsl.lower.sites import Sites
 from dsl.lower.values import Diverged, Val, depth
-from dsl.types import BOTTOM, LangType, LeafType, leaves
+from dsl.types import BOTTOM, LangType, LeafType, leaves, sizes
 
 MAX_SPECIALISATIONS = 200
 
@@ -145,6 +145,9 @@ class Unit:
         for t, name in params:
             types += leaves(t)
             hints += [name] * len(leaves(t))
+        of_arrays = tuple(k for k, size in enumerate(s for t, _ in params for s in sizes(t)) if size)
+        if of_arrays:
+            spec.fn.attrs["sizes"] = of_arrays
         body = Region(types, hints)
         frame = Frame(self, spec, namespace, scope, body, spec.span)
         vals, at = [], 0

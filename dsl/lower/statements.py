@@ -272,6 +272,8 @@ _TRANSPARENT = frozenset({"inbounds", "simd", "inline", "noinline", "fastmath", 
 @handles(ast.MacroCall)
 def lower_macro(f: Frame, node: ast.MacroCall, want: bool) -> Val:
     name = node.name.removeprefix("@")
+    if name == "checkpoint" and node.args and isinstance(loop := node.args[-1], ast.For | ast.While):
+        f.checkpoints.add(id(loop) if isinstance(loop, ast.While) else id(loop.iterators[0]))
     if name in _TRANSPARENT and node.args:
         return expr(f, node.args[-1], want)
     match name:

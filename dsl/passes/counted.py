@@ -203,7 +203,8 @@ def _build(
     del body.ops[head]
     body.params[:] = [counter, *carried]
     inits = [a for i, a in enumerate(op.args) if i != k]
-    made = Op("for", [op.args[k], last, b.i64(step), *inits], [p.type for p in carried], {}, [body], op.span)
+    bounds = [op.args[k], last, b.i64(step)]
+    made = Op("for", [*bounds, *inits], [p.type for p in carried], dict(op.attrs), [body], op.span)
     out.ops.append(made)
     given = dict(zip(carried, made.results, strict=True))
     if counter in leaver.args:

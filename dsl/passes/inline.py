@@ -15,7 +15,8 @@ TINY = 8  # about what the call itself costs
 
 def inline(program: Program, roots: Sequence[str], rules: bool = False, shared: bool = False) -> set[str]:
     """Replace calls of small functions, and of functions called once, by their bodies, callees first.
-    Recursive functions stay calls, `noinline` ones, too, and ones with a rule unless `rules` says so.
+    Recursive functions stay calls, `noinline` ones, too, and ones with a rule or to be run again (`checkpoint`), unless
+    `rules` says so.
     The body of a function called once is moved, not copied, and the function is gone, so that a chain of calls takes
     time linear in its length; unless its functions are `shared` with another program. Gives the names of functions
     that have changed."""
@@ -48,7 +49,8 @@ class _Inliner:
 
     def offer(self, group: list[str]) -> None:
         fn = self.program.functions[group[0]]
-        if self.graph.is_recursive(group) or fn.attrs.get("noinline") or ("rule" in fn.attrs and not self.rules):
+        kept = fn.attrs.get("noinline") or (not self.rules and ("rule" in fn.attrs or "checkpoint" in fn.attrs))
+        if kept or self.graph.is_recursive(group):
             return
         self.sizes[fn.name] = self.full[fn.name]
 

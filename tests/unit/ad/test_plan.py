@@ -13,6 +13,12 @@ from dsl.ir.text import parse_program
 from dsl.types import BOOL, F32, F64, I64, LeafType, Mem
 
 
+@pytest.fixture(autouse=True)
+def _loops_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of loops have tests of their own (`test_checkpoint`)."""
+    monkeypatch.setenv("DFL_CHECKPOINT", "off")
+
+
 def plan_of(text: str, *wrt: int) -> str:
     """The plan, without the places in the source."""
     shown = reverse_plan(parse_program(text), "f", wrt or (0,)).show()

@@ -9,6 +9,12 @@ import pytest
 import dsl
 
 
+@pytest.fixture(autouse=True)
+def _loops_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of loops have tests of their own (`test_checkpoint`)."""
+    monkeypatch.setenv("DFL_CHECKPOINT", "off")
+
+
 def adjoint(text: str, call: str) -> str:
     return str(dsl.loads(text).code_adjoint(call))
 

@@ -267,8 +267,10 @@ def test_options_are_told_apart(own_store: Path, monkeypatch: pytest.MonkeyPatch
     assert math.isnan(warm(text, checks=False).f(-1.0))
     module = dsl.loads(text, cache=False)
     assert is_read(module)
-    monkeypatch.setenv("DFL_PLAN", "save")
-    assert is_read(dsl.loads(text))
+    for name, value in (("DFL_PLAN", "save"), ("DFL_CHECKPOINT", "on")):
+        with monkeypatch.context() as other:
+            other.setenv(name, value)
+            assert is_read(dsl.loads(text))
     module = dsl.loads(text, interpreter=True)
     assert module.f(4.0) == 2.0
 

@@ -43,6 +43,17 @@ fn @nothing() noinline {
   return
 }
 
+fn @marked(%n: i64) -> i64 checkpoint {
+  %0: i64 = const 1
+  %1: i64 = checkpoint for %i = %0, %n, %0 (%k: i64 = %0) {
+    %2: i64 = checkpoint loop {
+      break %i
+    }
+    next %2
+  }
+  return %1
+}
+
 fn @ruled(%x: f64, %m: mem<f64, mem<i64>>) -> f64, obj rule(forward=@forward, reverse=@reverse, wrt=(0,)) level=2 {
   %ȳ: obj = pack %x, %m
   return %x, %ȳ

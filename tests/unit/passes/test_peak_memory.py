@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -122,9 +123,13 @@ print(module.f.code_plan(0.5, 3))
 """
 
 
-def measured(text: str, what: str, n: int) -> tuple[int, str]:
-    """Bytes in a process of its own, and the plan."""
-    run = subprocess.run([sys.executable, "-c", SCRIPT, text, what, str(n)], capture_output=True, text=True, check=True)
+def measured(text: str, what: str, n: int, blocks: str = "off") -> tuple[int, str]:
+    """Bytes in a process of its own, and the plan. `blocks`: whether long loops are put in blocks ("": if they should
+    be)."""
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT, text, what, str(n)], capture_output=True, text=True, check=True,
+        env={**os.environ, "DFL_CHECKPOINT": blocks},
+    )  # fmt: skip
     bytes_, plan = run.stdout.split("\n", 1)
     return int(bytes_), plan
 
@@ -160,6 +165,29 @@ def test_the_memory_of_a_gradient_is_what_the_plan_says(name: str) -> None:
     n = 100_000
     used, plan = measured(PROGRAMS[name], "gradient", n)
     assert used == pytest.approx(planned(plan) * n, rel=0.05, abs=20 * n), plan
+
+
+STATES = {
+    "numbers": """
+function f(x, n)
+  a, b = x, 1.0
+  for i in 1:n
+    a, b = sin(b) * x, cos(a) + 0.1
+  end
+  a * b
+end
+""",
+    **{name: PROGRAMS[name] for name in ("carried", "written elementwise", "in place", "swapped", "two", "steps")},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STATES)
+def test_the_memory_of_a_long_loop_in_blocks(name: str) -> None:
+    """Tapes of hundreds of megabytes, of which blocks leave a few (`ad/blocks.py`)."""
+    n = 10_000_000 if name == "numbers" else 100_000
+    used, plan = measured(STATES[name], "gradient", n, blocks="")
+    assert used < 8_000_000, plan
 
 
 @pytest.mark.slow
