@@ -23,6 +23,7 @@ BEST = 3                 # of LLVM: it takes checks that are the same in each it
 AT_ONCE = 400            # ops: what is larger is compiled at level 0 first, which takes a tenth of the time; with the
                          # lines of support code that it would be the first to need
 WORTH_AN_OP = 50e-6      # seconds: what optimising takes; code that has run for as long is worth it
+AN_OP = 1e-9             # seconds that an op takes longer at level 0, for each element or count
 MOST_OPTIMISED = 20_000  # ops: what is larger stays at level 0, since LLVM takes time quadratic in its size
 
 
@@ -61,10 +62,14 @@ class Unit:
         self.again: Callable[[], EmittedUnit] | None = None  # emits it, where its text was not kept
         self.linked: Callable[[Unit, int], None] | None = None  # told of each level that has been linked
 
-    @property
-    def outgrown(self) -> bool:
-        """Whether the code is provisional, and has run for as long as it takes to make it faster, or once."""
-        return self.provisional and self.spent > (0.0 if self.emitted.straight else WORTH_AN_OP * self.size)
+    def outgrown(self, args: Sequence[Any]) -> bool:
+        """Whether the code is provisional, and it is time to make it faster: it has run for as long as that takes, or
+        once, or it would with these arguments."""
+        if not self.provisional:
+            return False
+        if self.emitted.straight:
+            return self.spent > 0.0
+        return self.spent > WORTH_AN_OP * self.size or _work(args) > WORTH_AN_OP / AN_OP
 
     def optimise(self) -> None:
         """Replace provisional code. What runs in it goes on, and the bits are the same."""
@@ -137,6 +142,11 @@ class Unit:
         from dsl.runtime.llvm import assembly
 
         return assembly_of(assembly(self.llvm_raw, self.opt_level), self.emitted.root)
+
+
+def _work(args: Sequence[Any]) -> int:
+    """How often a loop runs that goes through all memories, or counts up to a number, roughly."""
+    return sum(abs(a) if type(a) is int else getattr(a, "length", 0) for a in args)
 
 
 def _write(text: str) -> None:

@@ -100,7 +100,7 @@ class Specialised:
     def run(self, values: Sequence[Any], out: Out, once: bool) -> list[Any]:
         """Call it with all its values. `once`: another way than native code may be sooner done."""
         unit = self.unit
-        if unit.outgrown:
+        if unit.outgrown(values):
             with self.timings.stage("llvm"):
                 unit.optimise()
         with self.timings.stage("run"):

@@ -45,6 +45,17 @@ def test_large_code_is_optimised_when_it_has_run_for_long(levels, monkeypatch):
     assert levels == [0, engine.BEST]
 
 
+def test_a_call_that_would_take_long_is_of_optimised_code(levels):
+    f = dsl.loads(SCALAR.replace("f(x)", "f(x, n)").replace("1:3\n", "1:n\n")).f
+    f(0.5, 10)
+    assert levels == [0]
+    f(0.5, 100_000)
+    assert levels == [0, engine.BEST]
+    g = dsl.loads(ARRAY).f
+    g(np.full(100_000, 0.5))
+    assert levels == [0, engine.BEST, 0, engine.BEST]
+
+
 def test_calls_with_arrays_go_over_to_the_new_code(levels, monkeypatch):
     f = dsl.loads(ARRAY).f
     v = np.array([0.25, 0.5])
