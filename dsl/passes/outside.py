@@ -3,7 +3,8 @@
     for … { %m = new %n {blank}; … }
 
 becomes `%m = new %n {blank}; for … { … }`, where nothing but loads, stores, accumulations and lengths know the memory.
-(A loop that does not run makes none: its size is 0 then.) What may fail before it is made keeps it where it is.
+(A loop that does not run makes none: its size is 0 then.) What may fail before it is made keeps it where it is. So do
+references in its records: what they refer to would have to live as long as it does.
 Exact in value. No derivative is taken afterwards.
 """
 
@@ -15,6 +16,7 @@ from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder, known
 from dsl.passes.common import info
 from dsl.passes.names import Names
+from dsl.types import Mem, is_ref
 
 
 def outside(fn: Function) -> bool:
@@ -51,7 +53,7 @@ def _take(loop: Op, private: frozenset[Value]) -> list[Op]:
             left += body.ops[k:]  # what fails before fails before
             break
         movable = op.name == "new" and op.attrs.get("blank") and op.result in private
-        if not movable or not _is_fixed(op.args[0], body, made_here, fixed):
+        if not movable or _refers(op.result) or not _is_fixed(op.args[0], body, made_here, fixed):
             left.append(op)
             continue
         ran = b.prim("le" if step > 0 else "ge", *loop.args[:2])
@@ -59,6 +61,11 @@ def _take(loop: Op, private: frozenset[Value]) -> list[Op]:
         before.ops.append(op)
     body.ops[:] = left
     return before.ops
+
+
+def _refers(m: Value) -> bool:
+    assert isinstance(m.type, Mem)
+    return any(map(is_ref, m.type.fields))
 
 
 def _is_fixed(v: Value, body: Region, made_here: Mapping[Value, Op], fixed: dict[Value, bool]) -> bool:
