@@ -15,37 +15,35 @@ from __future__ import annotations
 from dsl.ir.core import Function, Op, Region, Value, clone_op
 from dsl.ops import Builder
 from dsl.passes.common import info
+from dsl.passes.names import Names
 from dsl.types import BOOL, is_ref
 
 DOMAIN = "E0401"
-_HANDS_ON = frozenset({"store", "push", "pack"})
 _FILLS = frozenset({"store", "acc"})
 MOST_OPS = 300  # of a loop: it is there twice afterwards
 
 
 def late_checks(fn: Function) -> bool:
     """Apply to a function. Call it once: what it makes has the same loop in it."""
-    known = {a for op in fn.body.walk() if op.name in _HANDS_ON for a in op.args[1 if op.name != "pack" else 0 :]}
-    return _region(fn.body, known)
+    return _region(fn.body, Names(fn))
 
 
-def _region(region: Region, known: set[Value]) -> bool:
+def _region(region: Region, names: Names) -> bool:
     changed = False
     ops: list[Op] = []
     for op in region.ops:
-        if op.name == "for" and _can_be_late(op.regions[0], known):
+        if op.name == "for" and _can_be_late(op.regions[0], names):
             ops += _late(op)
             changed = True
         else:
             for inner in op.regions:
-                changed |= _region(inner, known)
+                changed |= _region(inner, names)
             ops.append(op)
     region.ops[:] = ops
     return changed
 
 
-def _can_be_late(body: Region, known: set[Value]) -> bool:
-    """`known`: what other memory may refer to."""
+def _can_be_late(body: Region, names: Names) -> bool:
     checks = [op for op in body.ops if op.name == "check" and op.attrs["code"] == DOMAIN]
     inside = list(body.walk())
     if not checks or len(inside) > MOST_OPS:
@@ -53,8 +51,8 @@ def _can_be_late(body: Region, known: set[Value]) -> bool:
     stored = {op.args[0] for op in inside if op.name in _FILLS}
     others = {a for op in inside if op.name not in _FILLS for a in op.args if is_ref(a.type)}
     return (
-        stored.isdisjoint(others | known)
-        and all(isinstance(m.owner, Op) and m.owner.name == "new" for m in stored)
+        stored.isdisjoint(others)
+        and all(map(names.dies, stored))
         and all(op in checks or _is_quiet(op) for op in inside)
     )
 

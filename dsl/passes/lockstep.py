@@ -16,10 +16,11 @@ own memory of an iteration is there W times, with the lanes side by side. What i
 
 Uniform checks are looked at before the loop (`passes.inspector`), and need not be done again in a block. A check of a
 domain is noted by lanes and looked at behind the blocks: where one fails, all iterations are done again as they were,
-so that the first failure is what it was. (Nothing else can tell: memory that is read is not written, and an error ends
-the call.) Each number is made of the same operations in the same order; only accumulations come in another order,
-which they do not have: those of the lanes at one place are put together by halves (`treesum`). Exponentials and the
-like are polynomials in all iterations then, the remaining ones included, so that no bit depends on the place.
+so that the first failure is what it was. (Nothing else can tell: memory that is read is not written, an error ends the
+call, and what later iterations have stored is gone then.) Each number is made of the same operations in the same order;
+only accumulations come in another order, which they do not have: those of the lanes at one place are put together by
+halves (`treesum`). Exponentials and the like are polynomials in all iterations then, the remaining ones included, so
+that no bit depends on the place.
 Runs after differentiation.
 """
 

@@ -1,4 +1,4 @@
-"""Which references are certainly to different memories, however they came about."""
+"""Which references are certainly to different memories, however they came about, and which nobody else has."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Collection
 from dsl.ir.core import Function, Op, Value
 
 MAKE = frozenset({"new", "shadow"})
+_HANDS_ON = {"store": 1, "push": 1, "pack": 0}  # from which operand on another memory refers to them
 BY_NAME = frozenset({"load", "store", "acc", "len"})  # all that is done to memory by the name of which we look for it
 
 
 class Names:
-    """Of a function. Private memories are known by one name only, that of what makes them."""
+    """Of a function. Private memories are known by one name only, that of what makes them; to those that are handed on
+    another memory may refer."""
 
     def __init__(self, fn: Function) -> None:
         self.params = frozenset(fn.params)
@@ -22,6 +24,13 @@ class Names:
                 made.add(op.result)
             known_by_more.update(op.args[op.name in BY_NAME :])
         self.private = frozenset(made - known_by_more)
+        self.handed_on = frozenset(
+            a for op in fn.body.walk() if op.name in _HANDS_ON for a in op.args[_HANDS_ON[op.name] :]
+        )
+
+    def dies(self, m: Value) -> bool:
+        """Whether nobody can look at a memory when the function has failed: it has made it, and handed it to none."""
+        return isinstance(m.owner, Op) and m.owner.name == "new" and m not in self.handed_on
 
     def differ(self, m: Value, x: Value, later: Collection[Value] = ()) -> bool:
         """Whether two memories are certainly different ones; m is there before anything of `later` is made."""

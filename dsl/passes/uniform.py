@@ -12,7 +12,8 @@ Iterations may be done side by side (`Shape.admissible`) where
   added to; what is added to is not read. Of two names for memory from outside that could be the same one, it is asked
   before the loop whether they are (`questions`);
 - what has to be checked can be looked at before (`is_foreseen`), or is the domain of a function: beyond that it gives
-  NaN, so nothing goes wrong where it is noticed late. (Any other check may guard what stands behind it.)
+  NaN, so nothing goes wrong where it is noticed late, if nobody can see then what later iterations have stored. (Any
+  other check may guard what stands behind it.)
 """
 
 from __future__ import annotations
@@ -192,8 +193,12 @@ class Shape:
         return "store" not in done or (len(accesses) == 1 and distinct(accesses[0][0].args[1], accesses[0][1]))
 
     def questions(self, names: Names) -> list[tuple[Value, Value]] | None:
-        """The pairs of references that have to be to different memories; None: they are too many."""
+        """The pairs of references that have to be to different memories; None: they are too many, or somebody would see
+        what iterations have stored that come after one that fails."""
         outer = self.outer()
+        late = any(op.name == "check" and not self.is_foreseen(op) for op in self.body.walk())
+        if late and any("store" in done and not names.dies(m) for m, done in outer.items()):
+            return None
         asked = [
             (m, x)
             for m, done in outer.items()

@@ -106,3 +106,26 @@ def test_the_third_derivative_of_a_function_that_writes_its_argument() -> None:
     of_c = [18 * b * c**2, 18 * b**2 * c, 6 * b**3]
     expected = [0.0] + [w[0] * 4 + w[1] * 12 + w[2] * 9 + 6 * v[i] ** 2 for i, w in ((1, of_b), (2, of_c))]
     np.testing.assert_allclose(m.k(X, v), expected, rtol=1e-13)
+
+
+@each_engine
+def test_what_stands_behind_a_failure_is_not_begun(options: dict[str, object]) -> None:
+    """Rows of a matrix that could be done side by side, into an array of the caller: those behind stay as they were."""
+    text = """
+    function rows!(out, A, b)
+      for i in 1:size(A, 1)
+        s = 0.0
+        for j in 1:size(A, 2)
+          s += A[i, j] * b[j]
+        end
+        out[i] = log(s)
+      end
+      nothing
+    end
+    """
+    module = dsl.loads(text, **options)
+    A, out = np.ones((40, 10), order="F"), np.zeros(40)
+    A[5] = -1.0
+    with pytest.raises(dsl.DslError, match="log of a negative number: -10"):
+        module["rows!"](out, A, np.ones(10))
+    assert np.allclose(out[:5], np.log(10.0)) and not out[5:].any()

@@ -210,6 +210,7 @@ fn @f(%x: mem<f64>, %y: mem<f64>, %q: mem<i64>, %n: i64, %m: i64, %w: i64) -> f6
   %0: i64 = const 0
   %1: i64 = const 1
   %nil: f64 = const 0.0
+  %own: mem<f64> = new %n
   %total: f64 = for %i = %1, %n, %1 (%t: f64 = %nil) {{
     %iw: i64 = mul %i, %w
     {within}
@@ -238,6 +239,7 @@ fn @f(%x: mem<f64>, %y: mem<f64>, %q: mem<i64>, %n: i64, %m: i64, %w: i64) -> f6
 
 
 CHECK = 'check {0}, {1} {{{2} "{{0}}"}}'
+NOTICED = "%l: bool = ge %s, %nil\n" + CHECK.format("%l", "%s", "E0401") + "\n"
 
 
 @pytest.mark.parametrize(
@@ -258,6 +260,9 @@ CHECK = 'check {0}, {1} {{{2} "{{0}}"}}'
          {"inner": "%p: i64 = mul %i, %j\n%l: bool = le %p, %m\n" + CHECK.format("%l", "%p", "E0402")}),
         ({"inner": "%l: bool = ge %d, %nil\n" + CHECK.format("%l", "%d", "E0401")},
          {"inner": "%l: bool = ge %d, %nil\n" + CHECK.format("%l", "%d", "E0409")}),
+        # what iterations behind a failure have stored nobody may see
+        ({"inner": "", "behind": NOTICED + "store %own[%i], %s"},
+         {"inner": "", "behind": NOTICED + "store %y[%i], %s"}),
         # checks that depend on uniform numbers; but not on numbers in memory, which has to be looked at in order
         ({"inner": "%l: bool = le %j, %w\n" + CHECK.format("%l", "%j", "E0402")},
          {"inner": "%e: i64 = load %q[%j]\n%l: bool = le %e, %w\n" + CHECK.format("%l", "%e", "E0402")}),
