@@ -64,42 +64,42 @@ def optimise(
         run.next_round()
         run.done("inline", inline(program, roots, rules=final, shared=shared))
         run.done("reachable", reachable(program, roots))
-        run.each("unroll", unroll)
+        run.each("unroll", unroll, loops=True)
         run.each("promote", promote)
         run.each("fold", fold)
-        run.each("flatten", flatten)
+        run.each("flatten", flatten, loops=True)
         run.each("simplify", simplify)
         run.each("cse", cse)
         run.done("ranges", ranges(program, run.active))
         run.done("counted", counted(program, run.active))
-        run.each("licm", partial(licm, exact=not final))
-        run.each("merge", merge)
+        run.each("licm", partial(licm, exact=not final), loops=True)
+        run.each("merge", merge, loops=True)
         quiet = quiet_functions(program, roots)
         run.each("dce", partial(dce, quiet=quiet))
         if not run.changed:
             break
     run.done("reachable", reachable(program, roots))
     if not final:
-        run.each("localise", localise)
+        run.each("localise", localise, loops=True)
     if final:
         run.everything()
-        run.each("localise", localise)
-        run.each("copies", copies)
-        run.each("blank", blank)
-        run.each("versions", versions)
+        run.each("localise", localise, loops=True)
+        run.each("copies", copies, loops=True)
+        run.each("blank", blank, loops=True)
+        run.each("versions", versions, loops=True)
         run.each("put back", putback)
-        run.each("lockstep", lockstep)
+        run.each("lockstep", lockstep, loops=True)
         run.next_round()
         run.each("simplify", simplify)
         run.each("cse", cse)
         run.each("dce", partial(dce, quiet=quiet))
         run.everything()
-        run.each("carry", carry)
-        run.each("fresh", fresh)
-        run.each("outside", outside)
+        run.each("carry", carry, loops=True)
+        run.each("fresh", fresh, loops=True)
+        run.each("outside", outside, loops=True)
         run.each("contract", partial(contract, terms=True) if fma else round_each)
-        run.each("late checks", late_checks)
-        run.each("lanes", lanes)
+        run.each("late checks", late_checks, loops=True)
+        run.each("lanes", lanes, loops=True)
         run.done("release", release(program, roots))
 
 
@@ -129,10 +129,11 @@ class _Run:
     def next_round(self) -> None:
         self.active, self.changed = self.changed, set()
 
-    def each(self, name: str, transform: Callable[[Function], bool]) -> None:
-        """A pass over every function."""
+    def each(self, name: str, transform: Callable[[Function], bool], loops: bool = False) -> None:
+        """A pass over every function, or over those that may have `loops`, since it does nothing to others."""
         functions = self.program.functions
-        self.done(name, {f for f in functions if f in self.active and transform(functions[f])})
+        wanted = [f for f in functions if f in self.active and not (loops and _is_straight(functions[f]))]
+        self.done(name, {f for f in wanted if transform(functions[f])})
 
     def done(self, name: str, changed: Set[str] | bool) -> None:
         """What follows a pass that has changed these functions."""
@@ -145,3 +146,7 @@ class _Run:
             verify(self.program)
         if self.trace is not None:
             self.trace(name, self.program)
+
+
+def _is_straight(fn: Function) -> bool:
+    return not any(op.regions for op in fn.body.ops)
