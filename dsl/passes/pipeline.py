@@ -62,8 +62,9 @@ def optimise(
         run.each("contract", settle)
     for _ in range(ROUNDS):
         run.next_round()
-        run.done("inline", inline(program, roots, rules=final, shared=shared))
-        run.done("reachable", reachable(program, roots))
+        if len(program.functions) > 1:
+            run.done("inline", inline(program, roots, rules=final, shared=shared))
+            run.done("reachable", reachable(program, roots))
         run.each("unroll", unroll, loops=True)
         run.each("promote", promote)
         run.each("fold", fold)
@@ -74,11 +75,12 @@ def optimise(
         run.done("counted", counted(program, run.active))
         run.each("licm", partial(licm, exact=not final), loops=True)
         run.each("merge", merge, loops=True)
-        quiet = quiet_functions(program, roots)
+        quiet = quiet_functions(program, roots) if len(program.functions) > 1 else frozenset()
         run.each("dce", partial(dce, quiet=quiet))
         if not run.changed:
             break
-    run.done("reachable", reachable(program, roots))
+    if len(program.functions) > 1:
+        run.done("reachable", reachable(program, roots))
     if not final:
         run.each("localise", localise, loops=True)
     if final:
