@@ -51,6 +51,8 @@ class Options:
             raise error("E0409", f"mode is {self.mode!r}, which is none of {', '.join(MODES)}")
         if self.opt_level is not None and self.opt_level not in range(4):
             raise error("E0409", f"opt_level is {self.opt_level!r}, which is none of 0, 1, 2, 3")
+        if not isinstance(self.fma, bool | None):
+            raise error("E0409", f"fma is {self.fma!r}, which is none of True, False, None")
 
 
 class Timings(dict[str, float]):

@@ -10,7 +10,7 @@ import pytest
 
 import dsl
 from dsl import programs
-from dsl.diagnostics import Source
+from dsl.diagnostics import DslError, Source
 from dsl.interp import run
 from dsl.ir.text import parse_program, print_program
 from dsl.ir.verifier import verify
@@ -392,3 +392,8 @@ def test_llvm_is_asked_where_the_system_does_not_say(monkeypatch: pytest.MonkeyP
     here = processor.has_fma()
     monkeypatch.setattr(processor, "ABOUT", "/nothing/there")
     assert processor.has_fma.__wrapped__() is here
+
+
+def test_an_option_that_is_none() -> None:
+    with pytest.raises(DslError, match="fma is 'yes'"):
+        Options(fma="yes")  # type: ignore[arg-type]
