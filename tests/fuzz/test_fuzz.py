@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from fuzzing import generate_arrays  # noqa: E402
+from fuzzing.check import PLANS, Compiled  # noqa: E402
 from fuzzing.generate import program  # noqa: E402
 from fuzzing.reduce import reduce  # noqa: E402
 from fuzzing.tree import Node  # noqa: E402
+
+import dsl  # noqa: E402
+from dsl.ir.text import print_program  # noqa: E402
 
 
 @pytest.mark.slow
@@ -59,3 +64,13 @@ def test_reduction_keeps_what_matters() -> None:
     assert "sin(" in small
     assert len(small.splitlines()) <= 5
     assert str(whole) == str(program(Random("1/3")))  # the original is as it was
+
+
+def test_plans_are_what_they_are_called() -> None:
+    """Each is another program than the usual one, where there is something to decide."""
+    text = "function f(x, y, n)\n  z = x\n  for k in 1:n\n    z = sin(z) * y + k\n  end\n  z\nend\n"
+    gradient = Compiled(dsl.loads(text)["f"], "reverse")
+    for plan in PLANS:
+        gradient.plan(plan)
+    assert len({print_program(gradient.engines[name].program) for name in ("O0", *PLANS)}) == 4
+    assert not {"DFL_PLAN", "DFL_CHECKPOINT"} & os.environ.keys()

@@ -3,14 +3,17 @@
 Bit for bit: values, forward gradients and reverse gradients by the interpreter, natively at O0 and at O3. (The order in
 which the parts of a cotangent are added is unspecified in memory: with arrays, the interpreter, which runs what no pass
 has changed, agrees within rounding. Programs with kernels that sum, matrix products among them, are defined up to
-rounding: there the interpreter and each level agree within rounding, values included.) Forward and
-reverse mode agree within rounding that the program's own conditioning allows; both agree with central differences where
-the function has no kink nearby. An error is a disagreement too: the programs are well-typed and stay in every domain.
+rounding: there the interpreter and each level agree within rounding, values included.) Forward and reverse mode agree
+within rounding that the program's own conditioning allows, and so do reverse gradients whose plans are forced to be
+others; all agree with central differences where the function has no kink nearby. An error is a disagreement too: the
+programs are well-typed and stay in every domain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import dsl
@@ -23,6 +26,11 @@ from fuzzing.agree import POINTS, Disagreement, Failure, close, compare_with_dif
 ENGINES = ("interpreter", "O0", "O3")
 MODES: tuple[Literal["forward", "reverse"], ...] = ("forward", "reverse")
 NUMBERS = (FLOAT64, FLOAT64, INT64)
+PLANS: dict[str, Mapping[str, str]] = {
+    "in blocks": {"DFL_CHECKPOINT": "on"},
+    "not in blocks": {"DFL_CHECKPOINT": "off"},
+    "all saved": {"DFL_PLAN": "save"},
+}
 
 
 def check(text: str, second: bool = False, ordered: bool = True) -> Failure | None:
@@ -65,6 +73,12 @@ class Compiled:
             native = replace(made.options, interpreter=False, opt_level=level)
             self.engines[f"O{level}"] = replace(made, options=native, native=None)
 
+    def plan(self, name: str) -> None:
+        """A further engine: natively, with one of the plans."""
+        made = self.engines["O0"]
+        with environment(PLANS[name]):
+            self.engines[name] = self.workspace.driver.compile(made.entry, made.options)
+
     def at(self, point: Sequence[Any], engine: str = "O3") -> Any:
         compiled = self.engines[engine]
         leaves = self.workspace.driver.call(compiled, [*self.leaves, *point])
@@ -91,10 +105,14 @@ class Compiled:
 def compare(f: Function, differences: bool, ordered: bool) -> None:
     value = Compiled(f)
     gradients = {mode: Compiled(f, mode) for mode in MODES}
+    for plan in PLANS:
+        gradients["reverse"].plan(plan)
     for point in POINTS:
         value.agreed("value", point)
         forward, reverse = (gradients[mode].agreed(f"{mode} gradient", point, ordered=ordered) for mode in MODES)
         close("gradient", forward, reverse, gradients["forward"].at, point)
+        for plan in PLANS:
+            close(f"gradient {plan}", forward, gradients["reverse"].at(point, plan), gradients["forward"].at, point)
         for k in (0, 1) if differences else ():
             compare_with_differences(_spread(value.at), reverse[k], point, k)
 
@@ -108,6 +126,19 @@ def compare_second(f: Function, ordered: bool) -> None:
         gradients[mode].agreed(f"second {mode} gradient", point, ("interpreter", "O0"), ordered) for mode in MODES
     )
     close("second gradient", forward, reverse, lambda p: gradients["forward"].at(p, "O0"), point, 1e-8)
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """With these variables and no other setting of plans."""
+    kept = {name: os.environ.pop(name) for plan in PLANS.values() for name in plan if name in os.environ}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(kept)
 
 
 def _numbers(value: Any) -> tuple[Any, ...]:
