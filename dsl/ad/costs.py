@@ -17,8 +17,11 @@ TRAFFIC = 0.3  # a byte of records in a tape that does not fit the cache: writte
 CACHE = 1 << 18  # bytes of a tape that stays in a core's second-level cache, with all else that is in it
 FITS = 1 << 20  # of one that may do so, mostly
 BUDGET = 1 << 26  # bytes of a tape that nobody minds
+PEELED = 4  # guarded products in a loop that make it worth having its first iteration apart from the others
+LONGEST_PEELED = 500  # operations in such an iteration
 MOST_RUNS = 32**6  # weights stay small numbers
 
+GUARDED = frozenset({"strongmul", "strongdiv"})
 _CHEAP = """
     add sub mul neg abs sign min max clamp fma muladd select copysign flipsign relu
     eq ne lt le gt ge and or not xor

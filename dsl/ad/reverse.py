@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from dsl.ad.activity import Activity
+from dsl.ad.costs import GUARDED, LONGEST_PEELED, PEELED
 from dsl.ad.decide import KEPT
 from dsl.ad.keep import place_in_nest, trip_count
 from dsl.ad.kernels import active_factors, adjoint, adjoint_numbers, bilinear, dense_numbers, numbers_of
@@ -379,24 +380,68 @@ class Backward:
         for k in active:
             d = self.given[op].get(k)
             inits.append(self.zero_cotangent(carried[k], self.b) if d is None else d)
+        doubtful = self._doubtful.setdefault(op, set())
+        doubtful |= {k for k, init in zip(active, inits, strict=True) if init in self.conditional}
         trips = self.value(("trips", op))
         start = self.fetch(("start", op)) if c.fields and c not in self.plan.nests else None
         before = self.order.begin()
 
-        def begin(region: Region, b: Builder) -> None:
-            self.counters[op] = region.params[0]
+        def begin(number: Value, b: Builder) -> None:
+            self.counters[op] = number
             self.codes[c] = None
-            place = b.prim("add", start, region.params[0]) if start is not None else self._place_in_nest(c, b)
+            place = b.prim("add", start, number) if start is not None else self._place_in_nest(c, b)
             self._load_record(c, place, b)
 
-        scope, ends = self._body(op, c, [I64], active, carried, inits, begin)
-        b, region = self.b, scope.region
+        def body(doubtful: set[int]) -> tuple[LoopScope, list[Value]]:
+            return self._body(op, c, [I64], active, carried, inits, lambda r, b: begin(r.params[0], b), doubtful)
+
+        scope, ends = body(doubtful)
+        b = self.b
         last = b.prim("sub", trips, b.i64(1))
+        left = {k for k, end in zip(active, ends, strict=False) if end in self.conditional}
+        peeled = left < doubtful and _is_peeled(c.region, scope.region)
+        if peeled:
+            inits, certain = self._peel(op, c, last, active, inits, begin)
+            scope, ends = body(doubtful - certain)
+            last = b.prim("sub", last, b.i64(1))
         args = [last, b.i64(0), b.i64(-1), *inits, *(init for _, _, init in scope.carried)]
-        Builder(region, op.span).next_(*ends)
-        self.mirrors[op] = b.op("for", args, [e.type for e in ends], [region])
+        Builder(scope.region, op.span).next_(*ends)
+        mirror = b.op("for", args, [e.type for e in ends], [scope.region])
+        if not peeled:
+            self.mirrors[op] = mirror
         self.order.end(c, before)
-        self._give(op, op.args[3:], active, scope, self.mirrors[op].results)
+        self._give(op, op.args[3:], active, scope, mirror.results)
+
+    def _peel(
+        self,
+        op: Op,
+        c: Construct,
+        last: Value,
+        active: Sequence[int],
+        inits: Sequence[Value],
+        begin: Callable[[Value, Builder], None],
+    ) -> tuple[list[Value], set[int]]:
+        """Go back through the last iteration of a `for`, if there was one, by itself. The cotangents of what was handed
+        to it, and which of them are certain where there was: often all, where only some of what comes out of the loop
+        is used (one coordinate of a system), so that nothing needs a guard in the loop that follows."""
+        carried, here = c.region.params[1:], self.here
+        certain: set[int] = set()
+
+        def iteration() -> None:
+            self.here = c
+            self.carried[op] = dict(zip(active, inits, strict=True))
+            begin(last, self.b)
+            self.region(c.region)
+            found = {k: self.scope.table.get(carried[k]) for k in active}
+            certain.update(k for k, d in found.items() if d is not None and d not in self.conditional)
+            self.here = here
+
+        def none() -> None:
+            self.scope.table.update((carried[k], init) for k, init in zip(active, inits, strict=True))
+
+        inside = {r for inner in c.region.ops for r in inner.results}
+        self._arms(self.b.prim("ge", last, self.b.i64(0)), iteration, none, inside)
+        return [self.scope.table.pop(carried[k]) for k in active], certain
 
     def _op_loop(self, op: Op) -> None:
         self._take(op)
@@ -425,7 +470,7 @@ class Backward:
             if c.per_iteration_code:
                 self.codes[c] = self.records[c]["itercode", c]
 
-        scope, ends = self._body(op, c, fixed, active, carried, zeros, begin)
+        scope, ends = self._body(op, c, fixed, active, carried, zeros, begin, self._doubtful.setdefault(op, set()))
         b, region = self.b, scope.region
         leaving.args = region.params[len(fixed) :]
         end_of_body = Builder(region, op.span)
@@ -444,15 +489,14 @@ class Backward:
         carried: Sequence[Value],
         inits: Sequence[Value],
         begin: Callable[[Region, Builder], None],
+        doubtful: set[int],
     ) -> tuple[LoopScope, list[Value]]:
         """The body of a reverse loop, and what it hands on. Its parameters are `fixed`, then the cotangents of what the
-        iteration handed on. Those are taken for certain, not conditional; where the body shows that one is not, the
-        body is made again (and the loop remembers, for when it is made again as a part of another). The zeros that a
-        `loop` begins with do not make a cotangent conditional: the last iteration hands nothing on."""
+        iteration handed on. Those that are not `doubtful` are taken for certain, not conditional; where the body shows
+        that one is not, it is doubtful, too, and the body is made again. (A loop remembers these, for when it is made
+        again as a part of another.) The zeros that a `loop` begins with do not make a cotangent conditional: the last
+        iteration hands nothing on."""
         outer_b, outer, here = self.b, self.scope, self.here
-        doubtful = self._doubtful.setdefault(op, set())
-        if op.name == "for":
-            doubtful |= {k for k, init in zip(active, inits, strict=True) if init in self.conditional}
         while True:
             region = Region([*fixed, *(i.type for i in inits)])
             incoming = region.params[len(fixed) :]
@@ -600,3 +644,11 @@ class Backward:
     def _op_call(self, op: Op) -> None:
         self.order.calls(op, self.here)
         self.calls.reverse_call(self, op)
+
+
+def _is_peeled(body: Region, reverse: Region) -> bool:
+    """Whether a loop of which the last iteration hands on fewer conditional cotangents than it gets has that one apart:
+    where it is short, and the reverse of its body guards some products."""
+    if any(op.regions for op in body.ops) or len(reverse.ops) > LONGEST_PEELED:
+        return False
+    return sum(op.name in GUARDED for op in reverse.ops) >= PEELED
