@@ -78,6 +78,8 @@ class Forward:
         self.conditional: set[Value] = set()  # tangents that are zero because of the path taken
         self.root_return: Return | None = None
         self.loops: dict[Op, Op] = {}  # to each `for` its copy
+        self._alone: dict[Op, Value | None] = {}  # the only number that a `for` carries and that has a tangent
+        self._factor: dict[Op, Value] = {}  # … and that tangent, of which all others in the body are multiples
         self._carried_doubts: dict[Op, set[int]] = {}  # carried tangents of a loop that are conditional
         self._handed: dict[Op, tuple[set[int], set[int]]] = {}  # … of the breaks and nexts met in a loop's body
 
@@ -252,12 +254,28 @@ class Forward:
         carried = op.regions[0].params[1:]
         inits = self._extend(op.args[3:], carried, b)
         types = self._types(carried)
+        self._alone[op] = self._only_varied(op)
         new, _, doubtful = self._body(op, [I64, *types], 1, carried, op.args[3:], stack)
         bounds = [self.values[a] for a in op.args[:3]]
         self.loops[op] = b.op("for", [*bounds, *inits], types, [new])
         self._receive(op.results, self.loops[op].results, doubtful, b, carried)
         if self.keeper is not None:
             self.keeper.after_loop(op, b)
+
+    def _only_varied(self, op: Op) -> Value | None:
+        """The one number that a loop carries of which all tangents in its straight body are multiples. The body's
+        derivative is made for itself then, and what is carried waits for one product an iteration."""
+        (body,) = op.regions
+        varied = [p for p in body.params if self.carries(p)]
+        if not self.scalars or len(varied) != 1 or is_ref(varied[0].type):
+            return None
+        inside = {*body.params, *(r for inner in body.ops for r in inner.results)}
+        for inner in body.ops:
+            if inner.regions or (inner is not body.terminator and inner.name not in PRIMITIVES):
+                return None
+            if any(a not in inside and self.carries(a) for a in inner.args):
+                return None
+        return varied[0]
 
     def _op_loop(self, op: Op, b: Builder, stack: list[Op]) -> None:
         extras: list[Key] = []
@@ -303,18 +321,26 @@ class Forward:
             if self.keeper is not None:
                 self.keeper.enter_loop(op, new.params[-1] if counted else None)
             self._receive(carried, new.params[fixed:], params, inner)
+            alone = self._alone.get(op)
+            if alone is not None:
+                self._factor[op] = self.duals[alone]
+                self.duals[alone] = inner.const(1.0, self.duals[alone].type)
+                self.given.add(self.duals[alone])
             self._handed[op] = (set(), set())
             self.region(op.regions[0], inner, [*stack, op])
             if self.keeper is not None:
                 self.keeper.leave_loop()
             results, found = self._handed[op]
-            if found <= params:
+            if found <= params and self._alone.get(op) is alone:
                 return new, results, params
             params |= found
 
     def _op_next(self, op: Op, b: Builder, stack: list[Op]) -> None:
         loop = loops_of(stack)[-1]
         params = loop.regions[0].params[1:] if loop.name == "for" else loop.regions[0].params
+        alone = self._alone.get(loop)
+        if alone is not None:
+            self._multiply(op.args[params.index(alone)], loop, b)
         args = self._extend(op.args, params, b)
         self._handed[loop][1].update(self._doubts(op.args, params))
         if self.keeper is not None:
@@ -322,6 +348,17 @@ class Forward:
             if ("count", loop) in self.keeper.loop_extras(loop):
                 args += self.keeper.exit_extras(op, loop, b)
         b.next_(*args)
+
+    def _multiply(self, v: Value, loop: Op, b: Builder) -> None:
+        """The tangent of what a loop hands on, from its derivative by what was handed to it. Where that may be zero
+        because of the path, each product has to be guarded by itself: the body is made again."""
+        d, slope = self._factor[loop], self.dual(v)
+        if slope in self.conditional:
+            self._alone[loop] = None
+        elif slope is not None:
+            self.duals[v] = b.prim("strongmul" if d in self.conditional else "mul", d, slope)
+            if d in self.conditional:
+                self.conditional.add(self.duals[v])
 
     def _op_break(self, op: Op, b: Builder, stack: list[Op]) -> None:
         depth = op.attrs.get("depth", 0)

@@ -86,6 +86,14 @@ def sign_outside(b: Builder, op: Op) -> Value | None:
     return None
 
 
+def opposite(b: Builder, op: Op) -> Value | None:
+    """A product with -1 is the opposite: the sign is part of the instruction that uses it."""
+    for k in (0, 1):
+        if op.result.type != I64 and known(op.args[k]) == -1.0:
+            return b.prim("neg", op.args[1 - k])
+    return None
+
+
 def products(b: Builder, op: Op) -> Value | None:
     """A power with a small literal exponent as the products of the multiplication scheme of `powi`."""
     x, n = op.args[0], known(op.args[1])
@@ -139,7 +147,7 @@ declare(Primitive(
     commutative=True,
     simplify=(
         ("x * 1", neutral(1, 1, *FLOATS, I64)), ("1 * x", neutral(0, 1, *FLOATS, I64)), ("x * 0", absorbing),
-        ("x * -y", sign_outside),
+        ("x * -y", sign_outside), ("x * -1", opposite),
     ),
 ))  # fmt: skip
 
