@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dsl.api import taylor as taylor
     from dsl.api import value_and_grad as value_and_grad
     from dsl.api import vjp as vjp
+    from dsl.api import vmap as vmap
     from dsl.check import check_grads as check_grads
     from dsl.diagnostics import DslError as DslError
     from dsl.diagnostics import DslErrors as DslErrors
@@ -47,7 +48,7 @@ __version__ = "0.1.0"
 _HOMES: dict[str, str] = {
     **dict.fromkeys(("load", "loads", "Module"), "dsl.api"),
     **dict.fromkeys(("gradient", "jvp", "vjp", "hvp", "pushforward", "derivative", "taylor"), "dsl.api"),
-    **dict.fromkeys(("grad", "value_and_grad", "jacobian", "jacfwd", "jacrev", "hessian"), "dsl.api"),
+    **dict.fromkeys(("grad", "value_and_grad", "jacobian", "jacfwd", "jacrev", "hessian", "vmap"), "dsl.api"),
     "check_grads": "dsl.check",
     **dict.fromkeys(("sparse_jacobian", "sparse_hessian"), "dsl.sparse"),
     **dict.fromkeys(("DslError", "DslErrors", "PerformanceWarning"), "dsl.diagnostics"),

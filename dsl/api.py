@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dsl.diagnostics import Source
-from dsl.functions import Argnums, Code, Function, as_function, filled
+from dsl.functions import Argnums, Axes, Code, Function, as_function, filled
 from dsl.options import Mode, Options
+from dsl.points import Shared, checked_axes, checked_threads
 from dsl.syntax.files import read_source
 from dsl.trees import with_zeros
 from dsl.workspace import Workspace
@@ -190,6 +191,24 @@ def hvp(fn: Function, x: Any, v: Any, *others: Any, mode: Mode | None = None, ou
     Hessian is not made. With `out`, the product is written there."""
     made = as_function(fn).transformed("hvp", mode=mode)(x, v, *others)
     return made if out is None else filled(out, made)
+
+
+def vmap(fn: Function, in_axes: Axes = 0, *, threads: int = 1) -> Callable[..., Any]:
+    """The function at many points in one call, compiled as one loop: vector code where the function allows it.
+
+    in_axes  the axis of each argument along which it has the points: an int for all arguments, or a tuple with an int,
+             or None for what is the same at all points, for each. Negative ones are counted from the last.
+             Arrays have up to three dimensions; of a tuple of arrays, each has the points
+    threads  how many threads share the points, where these keep each of them busy long enough for that
+
+    Results are stacked along a new first axis: numbers are a vector, vectors the rows of a matrix; of a tuple, each
+    entry is; structs are a list. With one thread this is a `Function`, which may be transformed further; with more, a
+    `points.Shared`, which is called only.
+
+    Raises `DslError`: E0409 where an argument has no such axis, E0412 where the numbers of points differ."""
+    axes = checked_axes(in_axes)
+    mapped = as_function(fn).transformed("vmap", axes)
+    return mapped if checked_threads(threads) == 1 else Shared(mapped, axes, threads)
 
 
 def derivative(fn: Function, x: float, order: int = 1, *, mode: Mode | None = None) -> Any:

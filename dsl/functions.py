@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _PYTHON_TYPES: dict[object, LangType] = {float: FLOAT64, int: INT64, bool: BOOLEAN}
 Argnums: TypeAlias = int | tuple[int, ...]
+Axes: TypeAlias = int | tuple[int | None, ...]
 MOST_ENTRIES = 8  # of a function: arguments of other types take the general way
 
 # Transforms as functions of the language; {g} stands for the entries of the gradient g that were asked for.
@@ -44,6 +45,7 @@ TRANSFORMS = {
     "pullback at": "f -> (x, w, others...) -> pullback(y -> f(y, others...), x)[2](w)[1]",
     "derivative": "f -> (x -> derivative(f, x))",
     "taylor": "f -> (x -> taylor(f, x, {k}))",
+    "vmap": "f -> (xs...) -> __vmap(f, {axes}, xs...)",
     "nth derivative": "f -> (x -> {factorial}*taylor(f, x, {k})[{k} + 1])",
 }
 
@@ -182,18 +184,20 @@ class Function(NativeCallable):
         return made
 
     # -- derivatives
-    def transformed(self, name: str, argnums: Argnums = 0, mode: Mode | None = None) -> Function:
-        """What a transform makes of this function. `argnums` is a number of another kind for some: the order."""
+    def transformed(self, name: str, argnums: Argnums | Axes = 0, mode: Mode | None = None) -> Function:
+        """What a transform makes of this function. `argnums` is something else for some: the order, the axes."""
         key = (self.workspace.generation, name, argnums, mode)
         made = self._transformed.get(key)
         if made is None:
             made = self._transformed[key] = self._transform(name, argnums, mode)
         return made
 
-    def _transform(self, name: str, argnums: Argnums, mode: Mode | None) -> Function:
+    def _transform(self, name: str, argnums: Argnums | Axes, mode: Mode | None) -> Function:
         text = TRANSFORMS[name]
         if "{g}" in text:
             text = text.replace("{g}", _entries(argnums))
+        elif "{axes}" in text:
+            text = text.replace("{axes}", _axes(argnums))
         elif "{k}" in text:
             k = _number(argnums)
             text = text.replace("{k}", str(k))
@@ -286,14 +290,21 @@ def filled(out: Any, value: Any) -> Any:
     return out
 
 
-def _number(argnums: Argnums) -> int:
+def _number(argnums: Argnums | Axes) -> int:
     if isinstance(argnums, tuple):
         raise error("E0409", f"one argument is named here, not {argnums}", hint="take one after the other")
     return argnums
 
 
-def _entries(argnums: Argnums) -> str:
+def _entries(argnums: Any) -> str:
     """The entries of the gradient `g` that were asked for, as an expression of the language."""
     if isinstance(argnums, tuple):
         return f"({''.join(f'{_entries(k)}, ' for k in argnums)})"
     return f"g[{argnums + 1}]" if argnums >= 0 else f"g[end - {-argnums - 1}]"
+
+
+def _axes(axes: Axes) -> str:
+    """The axis of each argument of `xs`, as an expression of the language."""
+    if isinstance(axes, int):
+        return f"map(x -> {axes}, xs)"
+    return f"({''.join('nothing, ' if k is None else f'{k}, ' for k in axes)})"

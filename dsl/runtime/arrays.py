@@ -308,3 +308,14 @@ def _elements(memory: Memory, dtype: str) -> Array:
     if dtype == "complex128":
         return numpy.array([complex(*row) for row in memory.rows], dtype)
     return numpy.array([row[0] for row in memory.rows], dtype)
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Arrays behind each other along the first axis, lists behind each other; of tuples, each entry."""
+    if isinstance(parts[0], tuple):
+        return tuple(joined(entries) for entries in zip(*parts, strict=True))
+    if isinstance(parts[0], list):
+        return [x for part in parts for x in part]
+    import numpy
+
+    return numpy.concatenate(parts)

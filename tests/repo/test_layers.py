@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dsl.driver", "dsl.trees", "dsl.programs"),
     ("dsl.copies",),
     ("dsl.functions",),
-    ("dsl.workspace",),
+    ("dsl.workspace", "dsl.points"),
     ("dsl.api", "dsl.repl", "dsl.check", "dsl.sparse"),
     ("dsl.cli",),
     ("dsl.__main__",),
