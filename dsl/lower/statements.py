@@ -272,8 +272,8 @@ _TRANSPARENT = frozenset({"inbounds", "simd", "inline", "noinline", "fastmath", 
 @handles(ast.MacroCall)
 def lower_macro(f: Frame, node: ast.MacroCall, want: bool) -> Val:
     name = node.name.removeprefix("@")
-    if name == "checkpoint" and node.args and isinstance(loop := node.args[-1], ast.For | ast.While):
-        f.checkpoints.add(id(loop) if isinstance(loop, ast.While) else id(loop.iterators[0]))
+    if name == "checkpoint":
+        _checkpoint(f, node)
     if name in _TRANSPARENT and node.args:
         return expr(f, node.args[-1], want)
     match name:
@@ -285,6 +285,15 @@ def lower_macro(f: Frame, node: ast.MacroCall, want: bool) -> Val:
             return _view(f, node)
     known = [*_TRANSPARENT, "assert", "show", "view"]
     raise error("E0201", f"the macro @{name} is not defined", node.span, hint=did_you_mean(name, known))
+
+
+def _checkpoint(f: Frame, node: ast.MacroCall) -> None:
+    """`@checkpoint for …`: the loop is marked, and lowered as it is."""
+    loop = node.args[-1] if node.args else node
+    if not isinstance(loop, ast.For | ast.While):
+        raise error("E0301", "@checkpoint takes a loop, as in `@checkpoint for i in 1:n`", node.span,
+                    hint="a call is run again by `checkpointed(f, x…)`")  # fmt: skip
+    f.checkpoints.add(id(loop) if isinstance(loop, ast.While) else id(loop.iterators[0]))
 
 
 def _view(f: Frame, node: ast.MacroCall) -> Val:

@@ -305,3 +305,10 @@ end"""
     call = f"gradient(f, 0.7, {n})[1]"
     forward = dsl.loads(text, mode="forward", cache=False).eval(call)
     assert dsl.loads(text, mode="reverse", cache=False).eval(call) == pytest.approx(forward, rel=1e-12)
+
+
+@pytest.mark.parametrize("what", ["x", "sin(x)", "(x; x)", ""])
+def test_what_is_no_loop_cannot_be_marked(what: str) -> None:
+    with pytest.raises(dsl.DslError, match="@checkpoint takes a loop") as caught:
+        dsl.loads(f"f(x) = @checkpoint {what}").f(1.0)
+    assert caught.value.code == "E0301" and "checkpointed" in str(caught.value)
