@@ -143,11 +143,17 @@ declare(Primitive(
     ),
 ))  # fmt: skip
 
+def over(d: Sym, y: Sym) -> Sym:
+    """d / y, of a known number by its inverse, which takes a fraction of the time."""
+    number = known(y.v)
+    return d * (1.0 / number) if number is not None and 1e-300 < abs(number) < 1e300 and d.v.type == F64 else d / y
+
+
 declare(Primitive(
     "div", BINARY, "the quotient of floats", ((-3, 3), (0.3, 3)),
     evaluate=divide,
     llvm=by_float("fdiv {t} {0}, {1}"),
-    derivative=(lambda d, x, y, out: d / y, lambda d, x, y, out: -(d / y * out)),
+    derivative=(lambda d, x, y, out: over(d, y), lambda d, x, y, out: -(d / y * out)),
     simplify=(("x / 1", neutral(1, 1.0, *FLOATS)),),
 ))  # fmt: skip
 
