@@ -300,7 +300,6 @@ class FunctionEmitter:
             self.group = f", !llvm.access.group {group}"
         yield self.region(body, Frame(frame, latch, None), None)
         size = sum(1 + _KERNEL * (" call " in line and "@dfl." in line) for line in self.lines[begin:])
-        self.spills |= size > _KERNEL
         self.loops -= 1
         self.place(op.span)
         following = [Value(p.type) for p in carried]
@@ -310,10 +309,11 @@ class FunctionEmitter:
         after = self.let(f"add i64 {self.names[index]}, {step}")
         top.incoming.append((self.block, [after, *values]))
         out.incoming.append((self.block, values))
-        properties = [_ONCE, *self.beside(body, size)]
         if op.attrs.get("lanes"):
             self.group = ""
             properties = [*_LANES, f'!{{!"llvm.loop.parallel_accesses", {group}}}']
+        else:
+            properties = [_ONCE, *self.beside(body, size)]
         loop = self.unit.metadata.loop(*properties)
         self.line(f"br i1 {done}, label %{out.label}, label %{top.label}, !llvm.loop {loop}")
         complete()
@@ -324,8 +324,10 @@ class FunctionEmitter:
         (where one may hide what is the same in all iterations, LLVM takes time that is exponential in its length)."""
         if size <= _LONG_BODY:
             return [] if len(body.params) > 1 else [_NOT_INTERLEAVED]
-        straight = not any(op.regions or op.name == "check" for op in body.ops)
-        return [_PAIRED if straight and size <= _LONGEST_PAIRED else _NOT_INTERLEAVED]
+        if size > _LONGEST_PAIRED or any(op.regions or op.name == "check" for op in body.ops):
+            return [_NOT_INTERLEAVED]
+        self.spills = True
+        return [_PAIRED]
 
     def phis_later(self, join: Join, values: Sequence[Value]) -> Callable[[], None]:
         """Keeps a place for the phis of a loop, which are known when all of its body is; call the result then."""

@@ -212,9 +212,10 @@ def chain(count: int) -> str:
     ids=["functions", "long", "longer", "too long", "short", "a function", "an if", "a check"],
 )  # fmt: skip
 def test_vectors_of_long_bodies_are_done_in_pairs(body: str, pairs: bool) -> None:
-    """Where there are branches LLVM may take a time that is exponential in the length."""
+    """In a frame that is aligned. Where there are branches LLVM may take a time that is exponential in the length."""
     text = compile_unit(parse_program(LOOP.replace("BODY", body)), "f", 3).llvm_raw
     assert ('"llvm.loop.interleave.count", i32 2' in text) is pairs
+    assert ("alignstack(64)" in text) is pairs  # else spills cross cache lines, which takes several times as long
 
 
 def test_a_pair_of_vectors_comes_to_the_same() -> None:
@@ -237,10 +238,3 @@ def test_forms_for_vectors_are_inlined_all_but_the_part_for_lanes_that_are_far()
     assert not re.search(r"@dfl.far_sin.v\d", text.replace('"vector-function-abi-variant"="', ""))
     assert len(re.findall(r"^define .*@dfl.far_sin.each\d+", text, re.M)) == 1
     assert re.search(r"call <(\d+) x double> @dfl.far_sin.each\1\(", text)
-
-
-@pytest.mark.parametrize(("body", "aligned"), [("%v: f64 = sin %v0", True), (chain(3), False)])
-def test_the_frame_of_loops_that_need_many_vectors_is_aligned(body: str, aligned: bool) -> None:
-    """Else they are kept across two cache lines, which takes several times as long."""
-    text = compile_unit(parse_program(LOOP.replace("BODY", body)), "f", 3).llvm_raw
-    assert ("alignstack(64)" in text) is aligned
