@@ -69,10 +69,13 @@ class Frame:
 
 _ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
 _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
+_PAIRED = '!{!"llvm.loop.interleave.count", i32 2}'
 _LANES = (_NOT_INTERLEAVED, '!{!"llvm.loop.unroll.disable"}', '!{!"llvm.loop.vectorize.followup_vectorized"}')
 _SUM_WIDTH = 4
 _LONG_BODY = 64  # lines; a kernel of numbers counts as …
 _KERNEL = 30     # … so many
+_LONGEST_PAIRED = 1000
+_WIDEST = 64     # bytes of a vector
 LONG_BLOCK = 500  # lines
 _PLAIN_NAME = re.compile(r"[-a-zA-Z$_.][-a-zA-Z$_.0-9]*")
 
@@ -107,6 +110,7 @@ class FunctionEmitter:
         self.frame: list[str] = []  # what is there beside it, by instructions
         self.group = ""       # a suffix of memory accesses that are independent in all iterations of the loop
         self.failing = False  # some code jumps to the shared failing return
+        self.spills = False   # vectors, probably
 
     # ------------------------------------------------------------ names and lines
     def fresh(self, stem: str) -> str:
@@ -173,11 +177,12 @@ class FunctionEmitter:
         params = ["ptr %ctx"] * s.context + params + ["ptr %out"] * s.indirect
         linkage = "" if self.fn is self.unit.root else "internal "
         attributes = ' "disable-tail-calls"="true"' if s.recursive else ""
-        attributes += f" !dbg {self.scope}" if self.scope else ""
-        head = f"define {linkage}{s.gives} {identifier('@', s.symbol)}({', '.join(params)}) nounwind{attributes} {{"
         if s.recursive:
             self.guard()
         drive(self.region(self.fn.body, None, None))
+        attributes += f" alignstack({_WIDEST})" if self.spills else ""
+        attributes += f" !dbg {self.scope}" if self.scope else ""
+        head = f"define {linkage}{s.gives} {identifier('@', s.symbol)}({', '.join(params)}) nounwind{attributes} {{"
         if self.failing:
             self.cold += ["failed:", f"  ret {self.failure()}{self.where}"]
         entry = ["entry:"]
@@ -275,9 +280,9 @@ class FunctionEmitter:
 
     def emit_for(self, op: Op, frame: Frame | None) -> Steps:
         """Counts to the last index by equality, so that nothing overflows; tested at the end of the body. No copies
-        of the body are made beyond what vectors need, but for sums in short bodies: they are code to go through, and no
-        faster. (To put copies of a long body side by side may take LLVM time that is exponential in its length: it
-        asks of each value whether it is the same in all copies, and so of its operands, one way after the other.)"""
+        of the body are made beyond what vectors need, but for sums in short bodies, and long bodies: the processor
+        begins what follows while it waits for results, but not what is hundreds of instructions away. Elsewhere they
+        are code to go through, and no faster."""
         lo, hi, step, *inits = (self.names[a] for a in op.args)
         (body,) = op.regions
         index, *carried = body.params
@@ -294,7 +299,7 @@ class FunctionEmitter:
             group = self.unit.metadata.group()
             self.group = f", !llvm.access.group {group}"
         yield self.region(body, Frame(frame, latch, None), None)
-        short = sum(1 + _KERNEL * (" call " in line and "@dfl." in line) for line in self.lines[begin:]) <= _LONG_BODY
+        size = sum(1 + _KERNEL * (" call " in line and "@dfl." in line) for line in self.lines[begin:])
         self.loops -= 1
         self.place(op.span)
         following = [Value(p.type) for p in carried]
@@ -304,14 +309,25 @@ class FunctionEmitter:
         after = self.let(f"add i64 {self.names[index]}, {step}")
         top.incoming.append((self.block, [after, *values]))
         out.incoming.append((self.block, values))
-        properties = [_ONCE] if carried and short else [_ONCE, _NOT_INTERLEAVED]
         if op.attrs.get("lanes"):
             self.group = ""
             properties = [*_LANES, f'!{{!"llvm.loop.parallel_accesses", {group}}}']
+        else:
+            properties = [_ONCE, *self.beside(body, size)]
         loop = self.unit.metadata.loop(*properties)
         self.line(f"br i1 {done}, label %{out.label}, label %{top.label}, !llvm.loop {loop}")
         complete()
         self.meet(out, op.results)
+
+    def beside(self, body: Region, size: int) -> list[str]:
+        """How many vectors of iterations are put side by side: two where the code of one is long, and without branches
+        (where one may hide what is the same in all iterations, LLVM takes time that is exponential in its length)."""
+        if size <= _LONG_BODY:
+            return [] if len(body.params) > 1 else [_NOT_INTERLEAVED]
+        if size > _LONGEST_PAIRED or any(op.regions or op.name == "check" for op in body.ops):
+            return [_NOT_INTERLEAVED]
+        self.spills = True
+        return [_PAIRED]
 
     def phis_later(self, join: Join, values: Sequence[Value]) -> Callable[[], None]:
         """Keeps a place for the phis of a loop, which are known when all of its body is; call the result then."""

@@ -235,8 +235,10 @@ define internal double @dfl.{name}.i64(i64 %n, double %x) {KERNEL_ATTRIBUTES} {{
 
 
 # A call for arguments that are far is no place for the code of near ones: it stays a call, and loops become vector code
-# because LLVM is told which functions do the same for 2, 4 and 8 numbers at once.
-_FAR_ATTRIBUTES = "noinline nounwind willreturn memory(none)"
+# because LLVM is told which functions do the same for 2, 4 and 8 numbers at once. Nothing calls these before there are
+# vectors; then they are inlined (`runtime.llvm`), all but the part for lanes that are far.
+_FAR_ATTRIBUTES = "nounwind willreturn memory(none)"
+FOR_VECTORS = "define hidden "  # how their texts begin
 _LANES = (2, 4, 8)
 
 
@@ -262,11 +264,11 @@ def _is_near(near: Sequence[tuple[float, float]], type: str, mask: str, form: st
 
 def _far(name: str) -> str:
     """The function `far_NAME` and its forms for vectors, which look whether all of the lanes are near. Nothing but the
-    names in the calls refers to these, so they are not internal."""
+    names in the calls refers to these at first, so they are not internal."""
     c, near = FAR[name]
     operands = [f"%x{k}" for k in range(len(near))]
     texts = [f"""\
-define internal double @dfl.{name}({_list("double", [*operands, "%v"])}) {_FAR_ATTRIBUTES} {{
+define internal double @dfl.{name}({_list("double", [*operands, "%v"])}) noinline {_FAR_ATTRIBUTES} {{
 entry:
 {_is_near(near, "double", "i1", "{}")}
   br i1 %near, label %done, label %far
@@ -287,18 +289,24 @@ done:
             lanes.append(f"  %f{k} = call double @dfl.{name}({_list('double', parts)})")
             lanes.append(f"  %r{k + 1} = insertelement {v} {f'%r{k}' if k else 'poison'}, double %f{k}, i32 {k}")
         body = "\n".join(lanes)
+        parameters = _list(v, [*operands, "%v"])
         texts.append(f"""\
-define hidden {v} @dfl.{name}.v{n}({_list(v, [*operands, "%v"])}) {_FAR_ATTRIBUTES} {{
+{FOR_VECTORS}{v} @dfl.{name}.v{n}({parameters}) alwaysinline {_FAR_ATTRIBUTES} {{
 entry:
 {_is_near(near, v, mask, "splat (double {})")}
   %all = call i1 @llvm.vector.reduce.and.v{n}i1({mask} %near)
   br i1 %all, label %done, label %far
 far:
-{body}
+  %f = call {v} @dfl.{name}.each{n}({parameters})
   br label %done
 done:
-  %r = phi {v} [ %v, %entry ], [ %r{n}, %far ]
+  %r = phi {v} [ %v, %entry ], [ %f, %far ]
   ret {v} %r
+}}
+
+{FOR_VECTORS}{v} @dfl.{name}.each{n}({parameters}) noinline cold {_FAR_ATTRIBUTES} {{
+{body}
+  ret {v} %r{n}
 }}
 """)
     return "\n".join(texts)

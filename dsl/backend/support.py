@@ -16,7 +16,7 @@ from dsl.backend import gemm, kernels, lapack, memory, regions
 from dsl.records import dataclass
 
 _FUNCTION = re.compile(r"^define (?:internal )?(?P<head>[^\n]*?@(?P<name>[\w.]+)\([^\n]*) \{\n.*?^\}\n", re.M | re.S)
-_FOR_VECTORS = re.compile(r"^define hidden .*?^\}\n", re.M | re.S)
+_FOR_VECTORS = re.compile(rf"^{kernels.FOR_VECTORS}.*?^\}}\n", re.M | re.S)
 LONG = 40  # lines
 SHARED = "dfl.shared."
 _C_LIBRARY = "declare noalias ptr @malloc(i64)\ndeclare void @free(ptr)\n"

@@ -1,23 +1,25 @@
-"""The error function and its complement as polynomials (see `polynomials`): within 1 ulp for every argument."""
+"""The error function, its complement and its derivative as polynomials (see `polynomials`): within 1 ulp for every
+argument."""
 
 from __future__ import annotations
 
 from dsl.ops.core import Sym, prim, select
 from dsl.ops.polynomials import Exponential, fma, horner, in_double, polynomial, quotient, two_parts
 
-# erf(x)/x - 1 as a function of x², for |x| ≤ 0.75
+# erf(x)/x - 1 as a function of x², for |x| ≤ 0.8
 ERF = (
     0.1283791670955126, -0.37612638903183754, 0.11283791670955087, -0.026866170645118446, 0.005223977625222192,
     -0.0008548327001135946, 0.00012055331545294116, -1.4925589383821143e-05, 1.646038320985815e-06,
     -1.63332293434337e-07, 1.4413879289095029e-08, -9.502840894774706e-10,
 )  # fmt: skip
-# log(erfc(x)) as a function of x - 0.75, for x from 0.75 to 6: least squares at 90 Chebyshev points, weighted by erfc
-LOG_ERFC = (
-    -1.241867260678887, -2.2258736679806868, -0.8078515419193268, -0.052899989578895544, 0.012705625240730233,
-    -0.002270447123150151, 0.00012961880603414274, 0.00010588723512238452, -5.428254499187804e-05,
-    1.4298818864510368e-05, -1.3674711949444396e-06, -7.68949704851032e-07, 5.172536987845871e-07,
-    -1.8663624751151068e-07, 4.824742649691971e-08, -9.380089877385434e-09, 1.3597436207421085e-09,
-    -1.40914035592224e-10, 9.605582897938678e-12, -3.6364174685022427e-13, 4.828027253599328e-15,
+# exp(x²) erfc(x) as a function of x - 0.8, for x from 0.8 to 5.875: minimax, weighted by exp(-x²)
+SCALED_ERFC = (
+    0.4891005892231147, -0.3458182243385329, 0.21244600975245237, -0.11724094436004, 0.05932662713935256,
+    -0.02791185691497839, 0.012332378583476314, -0.00515597460710337, 0.0020518508033941646,
+    -0.0007808618022212668, 0.0002851499828527821, -0.00010005597914587274, 3.364642159740609e-05,
+    -1.073887227290465e-05, 3.1914744726830965e-06, -8.58411748384488e-07, 2.0176726403301466e-07,
+    -3.98545575179629e-08, 6.335818920007401e-09, -7.697502945729009e-10, 6.651920815616037e-11,
+    -3.618574886642331e-12, 9.271793305705148e-14,
 )  # fmt: skip
 # (1 + 2x) exp(x²) erfc(x) as a function of (x - 3) / (x + 3), for x from 0.75 to 27.3; its first coefficient is in
 # two parts
@@ -31,16 +33,31 @@ ERFC = (
 )  # fmt: skip
 
 
+def exp_of_minus_square(x: Sym) -> tuple[Sym, Exponential]:
+    """x², and exp(-x²) with what rounding takes off x². (Where x² is infinite it is NaN.)"""
+    square = x * x
+    return square, Exponential(-square, fma(-x, x, square))
+
+
+@in_double
+def gaussian(x: Sym) -> Sym:
+    square, e = exp_of_minus_square(x)
+    one, other = e.power()
+    return select(square > 750.0, 0.0, fma(e.q, one, one) * other)
+
+
 @in_double
 def erf(x: Sym) -> Sym:
-    """Beyond 0.75 what is missing to 1, whose logarithm is a polynomial; from 6 on nothing is."""
+    """Beyond 0.8 what is missing to 1: exp(-x²), which a derivative needs, too, times a function that varies less. From
+    6 on nothing is missing."""
     a = prim("abs", x)
-    small = fma(x, polynomial(x * x, ERF), x)
-    y = select(a > 6.0, 6.0, a) - 0.75
-    e = Exponential(*two_parts(LOG_ERFC[0], y * polynomial(y, LOG_ERFC[1:])))
+    square, e = exp_of_minus_square(x)
+    small = fma(x, polynomial(square, ERF), x)
     power = prim("pow2", e.t + 1023.0)
-    large = prim("copysign", 1.0 - fma(e.q, power, power), x)
-    return select(a < 0.75, small, large)
+    y = a - 0.8
+    scaled = fma(y, polynomial(y, SCALED_ERFC[1:]), SCALED_ERFC[0])
+    large = fma(-fma(e.q, power, power), scaled, 1.0)
+    return select(a < 0.8, small, prim("copysign", select(a > 6.0, 1.0, large), x))
 
 
 @in_double

@@ -72,10 +72,12 @@ def in_double(
 
 TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
+formula("gaussian", "exp(-x²), of the derivative of erf", (-2, 2), errorfunction.gaussian,
+        lambda d, x, out: -(d * ((x + x) * out)))  # fmt: skip
 formula("erf", "the error function", (-2, 2), errorfunction.erf,
-        lambda d, x, out: d * (TWO_OVER_SQRT_PI * prim("exp", -(x * x))))  # fmt: skip
+        lambda d, x, out: d * (TWO_OVER_SQRT_PI * prim("gaussian", x)))  # fmt: skip
 formula("erfc", "1 - erf(x), exact for large x", (-2, 2), errorfunction.erfc,
-        lambda d, x, out: -(d * (TWO_OVER_SQRT_PI * prim("exp", -(x * x)))))  # fmt: skip
+        lambda d, x, out: -(d * (TWO_OVER_SQRT_PI * prim("gaussian", x))))  # fmt: skip
 
 
 def _erfinv(x: Sym) -> Sym:

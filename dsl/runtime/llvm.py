@@ -78,7 +78,16 @@ class _Builder:
 
 def _optimise(module: llvm.ModuleRef, level: int, straight: bool) -> None:
     builder = _Builder.next(level)
-    passes = _few_passes() if straight else builder.getModulePassManager()
+    _run(_few_passes() if straight else builder.getModulePassManager(), module, builder)
+    for_vectors = [f for f in module.functions if f.visibility == llvm.Visibility.hidden and not f.is_declaration]
+    if for_vectors:
+        for f in for_vectors:
+            f.visibility = llvm.Visibility.default  # what is internal has no other
+            f.linkage = llvm.Linkage.internal
+        _run(_for_vectors_inlined(), module, builder)
+
+
+def _run(passes: llvm.ModulePassManager, module: llvm.ModuleRef, builder: llvm.PassBuilder) -> None:
     try:
         passes.run(module, builder)
     finally:
@@ -94,6 +103,18 @@ def _few_passes() -> llvm.ModulePassManager:
     passes.add_simplify_cfg_pass()
     passes.add_new_gvn_pass()
     passes.add_tail_call_elimination_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    return passes
+
+
+def _for_vectors_inlined() -> llvm.ModulePassManager:
+    """Forms of functions for vectors (those that are hidden) are inlined, now that loops over the functions have become
+    calls of them, and what nothing calls goes."""
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_new_gvn_pass()
+    passes.add_simplify_cfg_pass()
     passes.add_global_dead_code_eliminate_pass()
     return passes
 

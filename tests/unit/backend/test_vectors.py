@@ -10,6 +10,7 @@ from dsl.backend.layout import HEADER_SIZE
 from dsl.interp import Memory, run
 from dsl.ir.text import parse_program
 from dsl.runtime.engine import compile_unit
+from dsl.runtime.llvm import optimised as module
 
 UPDATE = """
 fn @f(%a: f64, %x: mem<f64>, %y: mem<f64>) {
@@ -171,3 +172,69 @@ def test_memory_of_a_kilobyte_begins_at_a_cache_line() -> None:
         for n in (128, 129, 1000, 8000):
             (address,) = unit.call([few, n])
             assert (address + HEADER_SIZE) % 64 == 0
+
+
+LOOP = """
+fn @f(%x: mem<f64>, %y: mem<f64>, %a: f64, %c: bool) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %n: i64 = len %x
+  %last: i64 = sub %n, %1
+  %r: f64 = for %i = %0, %last, %1 (%s: f64 = %a) {
+    %v0: f64 = load %x[%i]
+    BODY
+    store %y[%i], %v
+    next %s
+  }
+  return %r
+}
+"""
+FUNCTIONS = "%v1: f64 = sin %v0\n%v2: f64 = erf %v1\n%v: f64 = log1p %v2"
+
+
+def chain(count: int) -> str:
+    """So many operations, each of which waits for the one before."""
+    return "\n".join(f"%v{k + 1}: f64 = mul %v{k}, %a" for k in range(count)) + f"\n%v: f64 = add %v{count}, %a"
+
+
+@pytest.mark.parametrize(
+    ("body", "pairs"),
+    [
+        (FUNCTIONS, True),
+        (chain(100), True),
+        (chain(900), True),
+        (chain(1000), False),  # too long
+        (chain(20), False),  # short
+        ("%v: f64 = sin %v0", False),
+        (f"%w: f64 = if %c {{\nyield %a\n}} else {{\nyield %v0\n}}\n{FUNCTIONS}", False),
+        (f"check %c {{E0402 \"\"}}\n{FUNCTIONS}", False),
+    ],
+    ids=["functions", "long", "longer", "too long", "short", "a function", "an if", "a check"],
+)  # fmt: skip
+def test_vectors_of_long_bodies_are_done_in_pairs(body: str, pairs: bool) -> None:
+    """In a frame that is aligned. Where there are branches LLVM may take a time that is exponential in the length."""
+    text = compile_unit(parse_program(LOOP.replace("BODY", body)), "f", 3).llvm_raw
+    assert ('"llvm.loop.interleave.count", i32 2' in text) is pairs
+    assert ("alignstack(64)" in text) is pairs  # else spills cross cache lines, which takes several times as long
+
+
+def test_a_pair_of_vectors_comes_to_the_same() -> None:
+    """With a sum in its order, whatever is left over."""
+    body = FUNCTIONS.replace("erf", "exp_lanes") + "\n%t: f64 = add %s, %v"
+    program = parse_program(LOOP.replace("BODY", body).replace("next %s", "next %t"))
+    unit = compile_unit(program, "f", 3)
+    for n in (0, 1, 7, 8, 9, 16, 31, 40, 50):
+        x = Memory([[0.3 * k - 5] for k in range(n)])
+        y, z = (Memory([[0.0] for _ in range(n)]) for _ in range(2))
+        assert unit.call([x, y, 0.5, True]) == run(program, "f", [x, z, 0.5, True])
+        assert y.rows == z.rows
+
+
+def test_forms_for_vectors_are_inlined_all_but_the_part_for_lanes_that_are_far() -> None:
+    """What no loop has become a call of is gone."""
+    unit = compile_unit(parse_program(LOOP.replace("BODY", "%v: f64 = sin %v0")), "f", 3)
+    assert all(f"@dfl.far_sin.v{n}(" in unit.llvm_raw for n in (2, 4, 8))
+    text = module(unit.llvm_raw, 3)
+    assert not re.search(r"@dfl.far_sin.v\d", text.replace('"vector-function-abi-variant"="', ""))
+    assert len(re.findall(r"^define .*@dfl.far_sin.each\d+", text, re.M)) == 1
+    assert re.search(r"call <(\d+) x double> @dfl.far_sin.each\1\(", text)

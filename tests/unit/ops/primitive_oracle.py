@@ -61,7 +61,7 @@ MP: dict[str, Callable[..., Any]] = {
     "asec": mp.asec, "acsc": mp.acsc, "acot": mp.acot, "asech": mp.asech, "acsch": mp.acsch, "acoth": mp.acoth,
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)), "softplus": lambda x: mp.log(1 + mp.exp(x)),
     "logaddexp": lambda x, y: mp.log(mp.exp(x) + mp.exp(y)),
-    "erf": mp.erf, "erfc": mp.erfc, "erfinv": mp.erfinv,
+    "gaussian": lambda x: mp.exp(-x * x), "erf": mp.erf, "erfc": mp.erfc, "erfinv": mp.erfinv,
     "gamma": mp.gamma, "loggamma": mp.loggamma, "digamma": mp.digamma, "trigamma": lambda x: mp.polygamma(1, x),
     "beta": mp.beta, "logbeta": lambda x, y: mp.log(mp.beta(x, y)),
     "besselj": mp.besselj, "bessely": mp.bessely,

@@ -35,10 +35,10 @@ TABLES: dict[str, tuple[Sequence[float], Callable[[Any], Any], tuple[float, floa
     "TANH": (polynomials.TANH, of_root(lambda x: mp.tanh(x) - x, 3), (0, 0.390625), lambda z: 6e-17),
     "SIN": (circular.SIN, of_root(lambda x: mp.sin(x) - x, 3), (0, 0.6169), lambda z: 6e-17),
     "COS": (circular.COS, of_root(lambda x: mp.cos(x) - 1 + x * x / 2, 4), (0, 0.6169), lambda z: 2e-17),
-    "ERF": (errorfunction.ERF, of_root(lambda x: mp.erf(x) - x, 1), (0, 0.5625),
+    "ERF": (errorfunction.ERF, of_root(lambda x: mp.erf(x) - x, 1), (0, 0.64),
             lambda z: 2e-17),
-    "LOG_ERFC": (errorfunction.LOG_ERFC, lambda y: mp.log(mp.erfc(y + 0.75)), (0, 5.25),
-                 lambda y: 5e-17 / mp.erfc(y + 0.75)),
+    "SCALED_ERFC": (errorfunction.SCALED_ERFC, lambda y: mp.exp((y + 0.8) ** 2) * mp.erfc(y + 0.8), (0, 5.075),
+                    lambda y: 1e-17 * mp.exp((y + 0.8) ** 2)),
     "ERFC": (errorfunction.ERFC, scaled_erfc, (-0.6, 0.8019), lambda t: 7e-17),
 }  # fmt: skip
 

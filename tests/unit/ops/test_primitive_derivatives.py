@@ -10,7 +10,9 @@ from mpmath import mp, mpf
 from primitive_oracle import MP, derivatives
 from primitive_samples import inside
 
-from dsl.ops import PRIMITIVES, evaluate
+from dsl.ad.rules import contribution
+from dsl.ir.core import Region, Value
+from dsl.ops import PRIMITIVES, Builder, evaluate
 from dsl.types import F32, F64, LeafType
 
 FUNCTIONS = [
@@ -88,3 +90,18 @@ def test_derivative_in_single_precision(name: str, types: tuple[LeafType, ...]) 
         for k in [k for k, t in enumerate(types) if t == F32]:
             expected = partial(name, values, (k,))
             assert close(derivatives(name, types, values, k), expected, 1e-5, 1e-1), (values, k, expected)
+
+
+@pytest.mark.parametrize(
+    ("divisor", "type", "taken"),
+    [(3.0, F64, "mul"), (-1e200, F64, "mul"), (3.0, F32, "div"), (None, F64, "div"), (0.0, F64, "div"),
+     (1e-305, F64, "div"), (mp.inf, F64, "div")],
+)  # fmt: skip
+def test_derivatives_of_quotients_by_known_numbers_are_products(
+    divisor: float | None, type: LeafType, taken: str
+) -> None:
+    """Unless there is no inverse with all digits."""
+    b = Builder(Region())
+    y = Value(type) if divisor is None else b.const(float(divisor), type)
+    contribution(b, "div", 0, Value(type), [Value(type), y], Value(type), type, False)
+    assert b.region.ops[-1].name == taken
