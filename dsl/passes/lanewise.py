@@ -7,13 +7,13 @@ which LLVM makes registers of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import TypeAlias
 
 from dsl.ir.core import Op, Region, Value, clone_op
 from dsl.ops import Builder, known
 from dsl.passes.packs import Packs, Row, emit, is_strided
-from dsl.passes.uniform import Shape, inner, uses
+from dsl.passes.uniform import Shape, inner, nested, uses
 from dsl.records import dataclass, field
 from dsl.types import BOOL, I64, Mem
 
@@ -46,13 +46,20 @@ class Nest:
     items: list[Item]
 
 
-Item: TypeAlias = "Op | Stretch | Gather | Nest"  # an op: uniform, done once
+@dataclass(eq=False)
+class Jam:
+    """A jammed loop (`passes.jam`)."""
+
+    op: Op
+
+
+Item: TypeAlias = "Op | Stretch | Gather | Nest | Jam"  # an op: uniform, done once
 
 
 class Block:
     """`run` emits all blocks, and gives the first iteration that is not done by them and what is carried to it."""
 
-    def __init__(self, shape: Shape, packs: Packs, lanes: int, trips: Value, b: Builder) -> None:
+    def __init__(self, shape: Shape, packs: Packs, jam: Set[Op], lanes: int, trips: Value, b: Builder) -> None:
         self.shape = shape
         self.loop = shape.loop
         self.lanes = lanes
@@ -65,6 +72,7 @@ class Block:
         self.serial = [op for op in body.ops[:-1] if shape.is_serial(op)]
         self.numbers: set[Op] = set()  # places and the like, made again where they are used
         self.packs = packs
+        self.jam = jam
         self.packed: dict[Row, Value] = {}
         self.items = self._items(body, set(self.serial))
         self._give_slots()
@@ -83,7 +91,10 @@ class Block:
         for op in region.ops[:-1]:
             if op in left:
                 continue
-            if op.name == "for":
+            if op in self.jam:
+                end()
+                items.append(Jam(op))
+            elif op.name == "for":
                 (body,) = op.regions
                 stretch.copies += self._carried(body.params[1:], op.args[3:])
                 end()
@@ -131,6 +142,8 @@ class Block:
             elif isinstance(item, Gather):
                 for r in item.op.results:
                     self._slot(r)
+            elif isinstance(item, Jam):
+                wanted += [(None, v) for v in uses(item.op)]
             elif isinstance(item, Stretch):
                 home.update(dict.fromkeys((r for op in item.ops for r in op.results), item))
                 wanted += [(item, v) for op in item.ops for v in uses(op)]
@@ -142,7 +155,8 @@ class Block:
         self.good = Value(BOOL)
         if self.tests:
             self._slot(self.good)
-        added = [op for op in self.shape.body.walk() if self.shape.adds_up(op)]
+        nest = nested(self.shape.body, ())
+        added = [op for op, around in nest if self.shape.adds_up(op) and self.jam.isdisjoint(around)]
         self.terms = {op: [Value(v.type) for v in op.args[2:]] for op in added}
         for terms in self.terms.values():
             for term in terms:
@@ -162,11 +176,14 @@ class Block:
             self._each_lane(b, lambda lb, lane: self._put(self.good, lb.bool(True), lane, lb))
         blocks = b.prim("ifld", self.trips, b.i64(self.lanes))
         stride = b.prim("mul", step, b.i64(self.lanes))
+        for row in self.packs.rows:
+            size = b.prim("mul", row.size(b), b.i64(self.lanes))
+            self.packed[row] = b.op("new", (size,), (row.memory.type,), blank=True).result
         body = Region([I64, *(v.type for v in inits)])
         inside = Builder(body, self.loop.span)
         first = inside.prim("add", low, inside.prim("mul", body.params[0], stride))
-        for row in self.packs.rows:
-            self.packed[row] = self._pack(row, first, inside)
+        for row, memory in self.packed.items():
+            self._pack(row, memory, first, inside)
         self._emit(self.items, first, inside)
         inside.next_(*self._in_order(first, body.params[1:], inside))
         last = b.prim("sub", blocks, b.i64(1))
@@ -209,6 +226,8 @@ class Block:
                 self._nest(item, first, b)
             elif isinstance(item, Gather):
                 self._gather(item.op, first, b)
+            elif isinstance(item, Jam):
+                self._jam(item.op, first, b)
             else:
                 b.span = item.span
                 made = clone_op(item, self.env)
@@ -218,25 +237,11 @@ class Block:
                     _drop_checks(region)
                 b.region.ops.append(made)
 
-    def _pack(self, row: Row, first: Value, b: Builder) -> Value:
+    def _pack(self, row: Row, memory: Value, first: Value, b: Builder) -> None:
         """Copy a row of each lane."""
-        count = row.size(b)
-        memory = b.op("new", (b.prim("mul", count, b.i64(self.lanes)),), (row.memory.type,), blank=True).result
-        body = Region([I64])
-        inside = Builder(body, b.span)
-        number = body.params[0]
-
-        def copy(lb: Builder, lane: Value) -> None:
-            env: Env = {}
-            start = emit(row.first, {self.shape.counter: self._number(self.shape.counter, env, lane, first, lb)}, lb)
-            assert isinstance(row.memory.type, Mem)
-            read = lb.op("load", (row.memory, lb.prim("add", start, number)), row.memory.type.fields).results
-            lb.op("store", (memory, self._by_lane(number, lane, lb), *read), first=0)
-
-        self._each_lane(inside, copy, apart=True)
-        inside.next_()
-        b.op("for", (b.i64(0), b.prim("sub", count, b.i64(1)), b.i64(1)), (), [body])
-        return memory
+        start = emit(row.first, {self.shape.counter: first}, b)
+        apart = b.prim("mul", emit(row.apart, {}, b), self.loop.args[2])
+        b.op("kernel", (memory, row.memory, b.i64(self.lanes), row.size(b), start, apart), (), kernel="transpose")
 
     def _gather(self, op: Op, first: Value, b: Builder) -> None:
         def read(lb: Builder, lane: Value) -> None:
@@ -248,6 +253,23 @@ class Block:
 
         b.span = op.span
         self._each_lane(b, read, apart=True)
+
+    def _jam(self, op: Op, first: Value, b: Builder) -> None:
+        """The loop, upwards, with the lanes one after the other inside."""
+        (old,) = op.regions
+        low, high, step = (self.env.get(a, a) for a in op.args)
+        body = Region([I64])
+        inside = Builder(body, op.span)
+
+        def alone(lb: Builder, lane: Value) -> None:
+            env: Env = {old.params[0]: body.params[0]}
+            self._load(uses(op), env, lane, first, lb)
+            lb.region.ops += [clone_op(o, env) for o in old.ops[:-1] if o.name != "check"]
+
+        self._each_lane(inside, alone, apart=True)
+        inside.next_()
+        b.span = op.span
+        b.op("for", (low, high, step) if known(step) == 1 else (high, low, b.i64(1)), (), [body])
 
     def _by_lane(self, index: Value, lane: Value, b: Builder) -> Value:
         """The place of a lane's record."""

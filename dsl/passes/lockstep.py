@@ -26,12 +26,14 @@ Runs after differentiation.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from itertools import islice
 
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder, known
 from dsl.ops.core import IN_LANES
 from dsl.passes.inspector import holds
+from dsl.passes.jam import jammed
 from dsl.passes.lanewise import Block
 from dsl.passes.names import Names
 from dsl.passes.packs import Packs
@@ -73,7 +75,11 @@ def _blocks(loop: Op, names: Names) -> list[Op] | None:
     if sum(1 for _ in islice(body.walk(), MOST_OPS + 1)) > MOST_OPS:
         return None
     shape = Shape(loop)
-    if not shape.admissible() or not _pays(shape):
+    if not shape.admissible():
+        return None
+    jam = jammed(shape)
+    packs = Packs.of(shape, jam)
+    if not _pays(shape, packs, jam):
         return None
     questions = shape.questions(names)
     if questions is None:
@@ -81,10 +87,9 @@ def _blocks(loop: Op, names: Names) -> list[Op] | None:
     before = Region()
     b = Builder(before, loop.span)
     trips = _trips(loop, b)
-    packs = Packs.of(shape)
     arm = Region()
     inside = Builder(arm, loop.span)
-    block = Block(shape, packs, LANES, trips, inside)
+    block = Block(shape, packs, jam, LANES, trips, inside)
     if len(block.slots) > MOST_SLOTS:
         return None
     good = holds(shape, packs, questions, MOST_RECORDS, trips, LANES, b)
@@ -109,17 +114,19 @@ def _trips(loop: Op, b: Builder) -> Value:
     return b.prim("add", b.prim("sub", last, first), b.i64(1))
 
 
-def _pays(shape: Shape) -> bool:
+def _pays(shape: Shape, packs: Packs, jam: Set[Op]) -> bool:
     """Whether lanes are mostly side by side in the inner loops: what is read at places that are not costs an operation
-    a lane, as does what is added to memory from outside."""
+    a lane, as does what is added to memory from outside. Rows cost little, and jammed loops gain little."""
     alike = apart = 0
     for op, around in nested(shape.body, ()):
         weight = 8 ** min(len(around), 4)
         if not around or shape.varying.isdisjoint((*op.args, *op.results)):
+            continue
+        if op in packs.loads or not jam.isdisjoint(around):
             continue
         elsewhere = op.name in ("load", "store", "acc") and op.args[0] not in shape.own
         if elsewhere:
             apart += weight
         elif op.name in ("load", "store", "acc") or any(r.type in (F64, F32) for r in op.results):
             alike += weight
-    return apart * 2 <= alike
+    return apart * 2 <= alike and (alike > 0 or not jam)

@@ -33,7 +33,7 @@ MOST_SLOPE = 1 << 10
 _ALLOWED = frozenset({"const", "load", "store", "acc", "len", "new", "check", "if", "for", "yield", "next"})
 _IN_ORDER = frozenset({"const", "if", "yield"})
 _COMPARE = frozenset({"le", "lt", "ge", "gt"})
-_ACCESS = frozenset({"load", "store", "acc"})
+ACCESS = frozenset({"load", "store", "acc"})
 
 
 class Shape:
@@ -113,7 +113,7 @@ class Shape:
                 return op.args[0] not in self.inside
         if op.name not in PRIMITIVES and op.name not in _ALLOWED:
             return False
-        return not any(is_ref(v.type) for v in (*op.args[op.name in _ACCESS :], *op.results))
+        return not any(is_ref(v.type) for v in (*op.args[op.name in ACCESS :], *op.results))
 
     def _is_nested_well(self, region: Region) -> bool:
         """Whether inner loops are, and what is in arms can be."""
@@ -174,7 +174,7 @@ class Shape:
         """What is done to memory from outside."""
         found: dict[Value, set[str]] = {}
         for op in self.body.walk():
-            if op.name in _ACCESS and op.args[0] not in self.own:
+            if op.name in ACCESS and op.args[0] not in self.own:
                 found.setdefault(op.args[0], set()).add(op.name)
         return found
 

@@ -13,7 +13,9 @@ import dsl
 from dsl.diagnostics import DslError
 from dsl.ir.text import parse_program, print_program
 from dsl.ir.verifier import verify
+from dsl.passes.jam import jammed
 from dsl.passes.lockstep import lockstep
+from dsl.passes.uniform import Shape
 
 D = 5
 SIZES = (0, 1, 15, 16, 17, 40)  # of the outer loop, around the number of lanes
@@ -279,3 +281,104 @@ NOTICED = "%l: bool = ge %s, %nil\n" + CHECK.format("%l", "%s", "E0401") + "\n"
 def test_what_is_done_in_blocks(there: dict[str, str], beyond: dict[str, str]) -> None:
     assert taken(**there)
     assert not taken(**beyond)
+
+
+# ---------------------------------------------------------------- loops that are jammed
+
+ALONG = "%a: f64 = load %x[%q]\n%w: f64 = mul %a, %z\n"
+ADDED = ALONG + "acc %g[%k], %w {0}"
+
+
+def is_jammed(body: str, low: str = "%0, %m, %1", within: str = "") -> bool:
+    """Whether a loop over %k, in one over %i, is done for one lane after the other."""
+    program = parse_program(f"""
+fn @f(%x: mem<f64>, %g: mem<f64>, %c: mem<f64, f64>, %n: i64, %m: i64) -> f64 {{
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %down: i64 = const -1
+  %nil: f64 = const 0.0
+  %total: f64 = for %i = %1, %n, %1 (%t: f64 = %nil) {{
+    %im: i64 = mul %i, %m
+    %z: f64 = tof64 %i
+    {within}
+    for %k = {low} {{
+      %q: i64 = add %im, %k
+      {body}
+      next
+    }}
+    %u: f64 = add %t, %z
+    next %u
+  }}
+  return %total
+}}
+""")
+    verify(program)
+    (loop,) = (op for op in program.functions["f"].body.ops if op.name == "for")
+    return bool(jammed(Shape(loop)))
+
+
+@pytest.mark.parametrize(
+    ("there", "beyond"),
+    [
+        # places that move by one, the one way or the other; but not by more, or not at all
+        ({"body": ADDED}, {"body": ADDED.replace("%g[%k]", "%g[%0]")}),
+        ({"body": ADDED, "low": "%m, %0, %down"},
+         {"body": "%h: i64 = add %k, %k\n" + ADDED.replace("%g[%k]", "%g[%h]")}),
+        ({"body": ADDED.replace("%g[%k]", "%g[%q]")}, {"body": ADDED, "low": "%0, %m, %n"}),
+        ({"body": ALONG + "store %g[%q], %w"}, {"body": ALONG + "acc %c[%k], %w {0}"}),
+        # what stays is read
+        ({"body": "%l: f64 = load %x[%i]\n" + ADDED},
+         {"body": "%h: i64 = mul %k, %m\n%l: f64 = load %x[%h]\n" + ADDED}),
+        # own memory is read where it is the same in all iterations; but not where lanes lie side by side, nor changed
+        ({"body": "%l: f64 = load %o[%k]\n" + ADDED, "within": "%o: mem<f64> = new %m"},
+         {"body": "%l: f64 = load %o[%k]\n" + ADDED, "within": "%o: mem<f64> = new %m\nstore %o[%0], %z"}),
+        ({"body": ADDED}, {"body": ADDED + "\nacc %o[%k], %nil {0}", "within": "%o: mem<f64> = new %m"}),
+        # checks that are looked at before; but not domains, arms and loops
+        ({"body": "%l: bool = le %k, %m\n" + CHECK.format("%l", "%k", "E0402") + "\n" + ADDED},
+         {"body": "%l: bool = ge %z, %nil\n" + CHECK.format("%l", "%z", "E0401") + "\n" + ADDED}),
+        ({"body": ADDED}, {"body": f"%l: bool = lt %k, %n\nif %l {{\n{ADDED}\nyield\n}} else {{\nyield\n}}"}),
+        ({"body": ADDED}, {"body": f"for %j = %0, %m, %n {{\n{ADDED}\nnext\n}}"}),
+    ],
+)  # fmt: skip
+def test_what_is_jammed(there: dict[str, str], beyond: dict[str, str]) -> None:
+    assert is_jammed(**there)
+    assert not is_jammed(**beyond)
+
+
+def test_a_loop_that_carries_something_is_not_jammed() -> None:
+    text = "%s: f64 = for %j = %0, %m, %1 (%y: f64 = %nil) {\n%a: f64 = load %x[%j]\n%b: f64 = add %a, %y\nnext %b\n}"
+    assert not is_jammed("", within=text, low="%0, %m, %n")
+
+
+@pytest.mark.parametrize("m", [1, 3, 8, 17])
+@pytest.mark.parametrize("loop", ["1:m", "m:-1:1"])
+def test_values_and_gradients_with_jammed_loops(m: int, loop: str) -> None:
+    """Rows of what is read, stored to and added to; the order of lanes is that of the iterations."""
+    text = f"""
+function f(w, X, out)
+  n, m = size(X)
+  total = 0.0
+  for i in 1:n
+    z = 0.25
+    for j in 1:m
+      z += X[i, j] * w[j]
+    end
+    for j in {loop}
+      out[i, j] = X[i, j] * z + w[j]
+    end
+    total += tanh(z)
+  end
+  total + sum(out)
+end
+function g(w, X)
+  f(w, X, zeros(size(X, 1), size(X, 2)))
+end
+"""
+    module, plain = dsl.loads(text), dsl.loads(text, optimize=False, interpreter=True)
+    for n in SIZES:
+        w, X = np.linspace(1, 2, m), np.random.default_rng(n).uniform(-1, 1, (n, m))
+        assert module.g(w, X) == plain.g(w, X)
+        found, known = (dsl.grad(one.g, argnums=(0, 1))(w, X) for one in (module, plain))
+        for a, b in zip(found, known, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
+    assert "for{lanes}" in dsl.grad(module.g, argnums=(0, 1)).code_typed(w, X)
