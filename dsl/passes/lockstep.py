@@ -41,9 +41,10 @@ from dsl.passes.uniform import Shape, inner, nested
 from dsl.types import F32, F64
 
 LANES = 16
+LANES_OF_SUMS = 32  # where inner loops add them up: what that costs is the same for both
 MOST_OPS = 400  # of the loop
 MOST_SLOTS = 64
-MOST_RECORDS = 1 << 13  # of own memory of an iteration: of all lanes it should stay in the processor's cache
+MOST_RECORDS = 1 << 17  # of own memory, of all lanes: it should stay in the processor's cache
 
 
 def lockstep(fn: Function) -> bool:
@@ -89,10 +90,11 @@ def _blocks(loop: Op, names: Names) -> list[Op] | None:
     trips = _trips(loop, b)
     arm = Region()
     inside = Builder(arm, loop.span)
-    block = Block(shape, packs, jam, LANES, trips, inside)
+    lanes = LANES_OF_SUMS if _sums(shape, jam) else LANES
+    block = Block(shape, packs, jam, lanes, trips, inside)
     if len(block.slots) > MOST_SLOTS:
         return None
-    good = holds(shape, packs, questions, MOST_RECORDS, trips, LANES, b)
+    good = holds(shape, packs, questions, MOST_RECORDS // lanes, trips, lanes, b)
     if good is None:
         return None
     for op in inner(loop):
@@ -112,6 +114,11 @@ def _trips(loop: Op, b: Builder) -> Value:
     low, high, step = loop.args[:3]
     first, last = (low, high) if known(step) == 1 else (high, low)
     return b.prim("add", b.prim("sub", last, first), b.i64(1))
+
+
+def _sums(shape: Shape, jam: Set[Op]) -> bool:
+    """Whether lanes are added up in inner loops."""
+    return any(shape.adds_up(op) and around and jam.isdisjoint(around) for op, around in nested(shape.body, ()))
 
 
 def _pays(shape: Shape, packs: Packs, jam: Set[Op]) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 import dsl
 from dsl.diagnostics import DslError
+from dsl.ir.core import Program
 from dsl.ir.text import parse_program, print_program
 from dsl.ir.verifier import verify
 from dsl.passes.jam import jammed
@@ -18,7 +19,7 @@ from dsl.passes.lockstep import lockstep
 from dsl.passes.uniform import Shape
 
 D = 5
-SIZES = (0, 1, 15, 16, 17, 40)  # of the outer loop, around the number of lanes
+SIZES = (0, 1, 15, 16, 17, 31, 32, 33, 40)  # of the outer loop, around the numbers of lanes
 
 # Parts of an iteration p, each with what it may use: x(j) and w(j) are numbers, y is an array of the iteration's own.
 FILLS = (
@@ -87,7 +88,7 @@ def test_values_of_random_programs(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(100, 125))
 def test_gradients_of_random_programs(seed: int) -> None:
     text = program(random.Random(seed))
-    args = arguments(18, seed)
+    args = arguments(35, seed)
     which = tuple(range(5))
     forward = dsl.loads(text, mode="forward", opt_level=0, optimize=False)
     known = dsl.grad(forward.f, argnums=which)(*args)
@@ -206,7 +207,23 @@ def test_no_word_of_llvm_reaches_the_user(capfd: pytest.CaptureFixture[str]) -> 
 
 
 def taken(inner: str, behind: str = "", end: str = "%s", within: str = "") -> bool:
-    """Whether a loop over %i, with an inner loop over %j that carries %z, is done in blocks."""
+    """Whether it is done in blocks."""
+    program = loops(inner, behind, end, within)
+    before = print_program(program)
+    changed = lockstep(program.functions["f"])
+    verify(program)
+    assert changed == (print_program(program) != before) == ("for{lanes}" in print_program(program))
+    return changed
+
+
+def in_blocks(**parts: str) -> Program:
+    program = loops(**parts)
+    assert lockstep(program.functions["f"])
+    return program
+
+
+def loops(inner: str, behind: str = "", end: str = "%s", within: str = "") -> Program:
+    """A loop over %i, with an inner loop over %j that carries %z."""
     program = parse_program(f"""
 fn @f(%x: mem<f64>, %y: mem<f64>, %q: mem<i64>, %n: i64, %m: i64, %w: i64) -> f64 {{
   %0: i64 = const 0
@@ -233,11 +250,18 @@ fn @f(%x: mem<f64>, %y: mem<f64>, %q: mem<i64>, %n: i64, %m: i64, %w: i64) -> f6
 }}
 """)
     verify(program)
-    before = print_program(program)
-    changed = lockstep(program.functions["f"])
-    verify(program)
-    assert changed == (print_program(program) != before) == ("for{lanes}" in print_program(program))
-    return changed
+    return program
+
+
+@pytest.mark.parametrize(("more", "lanes"), [
+    ({"inner": "acc %y[%j], %d {0}"}, 32),
+    ({"inner": "", "behind": "acc %y[%0], %s {0}"}, 16),
+    ({"inner": "", "behind": "for %k = %1, %w, %1 {\nacc %y[%k], %s {0}\nnext\n}"}, 16),
+])  # fmt: skip
+def test_how_many_lanes(more: dict[str, str], lanes: int) -> None:
+    """More where inner loops add them up, that is where they are not jammed."""
+    text = print_program(in_blocks(**more))
+    assert f"const {lanes - 1}\n" in text and f"const {47 - lanes}\n" not in text
 
 
 CHECK = 'check {0}, {1} {{{2} "{{0}}"}}'
