@@ -105,7 +105,7 @@ class Block:
                 items.append(Gather(op))
             elif self._is_number(op):
                 self.numbers.add(op)
-            elif op.name == "new" or self._is_uniform(op):
+            elif op.name == "new" or self._is_done_once(op):
                 if op.name in ("store", "acc"):
                     end()  # what is read in the arms of the stretch before is read before
                 items.append(op)
@@ -116,10 +116,12 @@ class Block:
         end()
         return items
 
-    def _is_uniform(self, op: Op) -> bool:
-        if op.name in ("store", "acc") and op.args[0] not in self.shape.own:
-            return False
-        return self.shape.is_uniform(op) and all(map(self.shape.is_uniform, inner(op)))
+    def _is_done_once(self, op: Op) -> bool:
+        """Whether an op is uniform, what is in its arms, too; but what each iteration adds to memory from outside is
+        added by each."""
+        ops = (op, *inner(op))
+        outside = any(o.name in ("store", "acc") and o.args[0] not in self.shape.own for o in ops)
+        return not outside and all(map(self.shape.is_uniform, ops))
 
     def _is_number(self, op: Op) -> bool:
         """Whether an op does integer arithmetic with the number of the iteration and what is uniform."""

@@ -98,6 +98,32 @@ def test_gradients_of_random_programs(seed: int) -> None:
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10, err_msg=text)
 
 
+def test_what_each_iteration_adds_in_an_arm_is_added_by_each() -> None:
+    """The same number at the same place, on a condition that is the same in all iterations."""
+    text = """
+function f(w, X)
+  total = 0.0
+  for i in 1:size(X, 1)
+    s = 0.0
+    for j in 1:length(w)
+      s = s * 0.5 + tanh(X[i, j] * w[j])
+    end
+    for j in 1:length(w)
+      if w[j] > 0
+        s += w[j]^3
+      end
+    end
+    total += s
+  end
+  total
+end
+"""
+    module, plain = dsl.loads(text), dsl.loads(text, optimize=False, interpreter=True)
+    w, X = np.linspace(-1, 1, D), arguments(35)[1]
+    assert "for{lanes}" in dsl.grad(module.f).code_typed(w, X)
+    np.testing.assert_allclose(dsl.grad(module.f)(w, X), dsl.grad(plain.f)(w, X), rtol=1e-13)
+
+
 def test_most_of_these_are_done_in_blocks() -> None:
     done = [blocks(dsl.loads(program(random.Random(seed))), *arguments(18)) > 0 for seed in range(40)]
     assert sum(done) > 20
