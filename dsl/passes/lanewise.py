@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 from dsl.ir.core import Op, Region, Value, clone_op
 from dsl.ops import Builder, known
+from dsl.passes.common import inner, mentioned
 from dsl.passes.packs import Packs, Row, emit, is_strided
-from dsl.passes.uniform import Shape, inner, nested, uses
+from dsl.passes.uniform import Shape, nested
 from dsl.records import dataclass, field
 from dsl.types import BOOL, I64, Mem
 
@@ -134,7 +135,7 @@ class Block:
 
     def _give_slots(self) -> None:
         home: dict[Value, Stretch] = {}
-        wanted: list[tuple[Stretch | None, Value]] = [(None, v) for op in self.serial for v in uses(op)]
+        wanted: list[tuple[Stretch | None, Value]] = [(None, v) for op in self.serial for v in mentioned(op)]
         wanted += [(None, v) for v in self.shape.body.terminator.args]
         for item in _all(self.items):
             if isinstance(item, Nest):
@@ -145,10 +146,10 @@ class Block:
                 for r in item.op.results:
                     self._slot(r)
             elif isinstance(item, Jam):
-                wanted += [(None, v) for v in uses(item.op)]
+                wanted += [(None, v) for v in mentioned(item.op)]
             elif isinstance(item, Stretch):
                 home.update(dict.fromkeys((r for op in item.ops for r in op.results), item))
-                wanted += [(item, v) for op in item.ops for v in uses(op)]
+                wanted += [(item, v) for op in item.ops for v in mentioned(op)]
                 wanted += [(item, v) for _, v in item.copies]
                 wanted += [(None, v) for op in item.ops if self.shape.scatters(op) for v in op.args]
         for where, v in wanted:
@@ -206,7 +207,7 @@ class Block:
         ends = self.shape.body.terminator.args
         if not params:
             return []
-        self._load([v for op in self.serial for v in uses(op)] + ends, env, lane, first, lb)
+        self._load([v for op in self.serial for v in mentioned(op)] + ends, env, lane, first, lb)
         for op in self.serial:
             lb.region.ops.append(clone_op(op, env))
         lb.next_(*(env.get(v, v) for v in ends))
@@ -265,7 +266,7 @@ class Block:
 
         def alone(lb: Builder, lane: Value) -> None:
             env: Env = {old.params[0]: body.params[0]}
-            self._load(uses(op), env, lane, first, lb)
+            self._load(mentioned(op), env, lane, first, lb)
             lb.region.ops += [clone_op(o, env) for o in old.ops[:-1] if o.name != "check"]
 
         self._each_lane(inside, alone, apart=True)
@@ -298,7 +299,7 @@ class Block:
 
         def lanes(lb: Builder, lane: Value) -> None:
             env: Env = {}
-            given = [v for op in stretch.ops for v in uses(op)] + [v for _, v in stretch.copies]
+            given = [v for op in stretch.ops for v in mentioned(op)] + [v for _, v in stretch.copies]
             self._load(given, env, lane, first, lb)
             for op in stretch.ops:
                 if op not in scattered:

@@ -32,12 +32,13 @@ from itertools import islice
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder, known
 from dsl.ops.core import IN_LANES
+from dsl.passes.common import inner, rewrite
 from dsl.passes.inspector import holds
 from dsl.passes.jam import jammed
 from dsl.passes.lanewise import Block
 from dsl.passes.names import Names
 from dsl.passes.packs import Packs
-from dsl.passes.uniform import Shape, inner, nested
+from dsl.passes.uniform import Shape, nested
 from dsl.types import F32, F64
 
 LANES = 16
@@ -49,30 +50,15 @@ MOST_RECORDS = 1 << 17  # of own memory, of all lanes: it should stay in the pro
 
 def lockstep(fn: Function) -> bool:
     """Apply to a function. Call it once: the remaining iterations look like what it looks for."""
-    return _region(fn.body, Names(fn))
-
-
-def _region(region: Region, names: Names) -> bool:
-    changed = False
-    ops: list[Op] = []
-    for op in region.ops:
-        made = _blocks(op, names) if op.name == "for" else None
-        if made is None:
-            for r in op.regions:
-                changed |= _region(r, names)
-        else:
-            ops += made
-            changed = True
-        ops.append(op)
-    region.ops[:] = ops
-    return changed
+    names = Names(fn)
+    return rewrite(fn.body, lambda op: _blocks(op, names))
 
 
 def _blocks(loop: Op, names: Names) -> list[Op] | None:
-    """What comes before a loop, which does the remaining iterations then; None: it stays as it is."""
-    (body,) = loop.regions
-    if loop.attrs or not any(op.name == "for" for op in body.ops):
+    """The blocks, and the loop for the remaining iterations; None: it stays as it is."""
+    if loop.name != "for" or loop.attrs or not any(op.name == "for" for op in loop.regions[0].ops):
         return None
+    (body,) = loop.regions
     if sum(1 for _ in islice(body.walk(), MOST_OPS + 1)) > MOST_OPS:
         return None
     shape = Shape(loop)
@@ -106,7 +92,7 @@ def _blocks(loop: Op, names: Names) -> list[Op] | None:
     Builder(other, loop.span).yield_(low, *inits)
     chosen = b.op("if", (good,), [v.type for v in (low, *inits)], (arm, other))
     loop.args[0], loop.args[3:] = chosen.results[0], chosen.results[1:]
-    return before.ops
+    return [*before.ops, loop]
 
 
 def _trips(loop: Op, b: Builder) -> Value:
