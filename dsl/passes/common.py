@@ -72,6 +72,22 @@ def rewrite(region: Region, change: Callable[[Op], list[Op] | None]) -> bool:
     return changed
 
 
+def twice(condition: Value, one: Op, other: Op, b: Builder) -> None:
+    """Emit an `if` with two ops, of which the second one's results become its own: a loop as it was, for example."""
+    results = other.results
+    other.results = [Value(r.type, other, r.hint) for r in results]
+    arms = []
+    for op in (one, other):
+        arm = Region()
+        arm.ops.append(op)
+        Builder(arm, op.span).yield_(*op.results)
+        arms.append(arm)
+    chosen = b.op("if", (condition,), (), arms)
+    chosen.results = results
+    for r in results:
+        r.owner = chosen
+
+
 def constants(region: Region) -> dict[Value, float | int | bool]:
     """The values of all constants in a region, nested ones included."""
     return {op.results[0]: op.attrs["value"] for op in region.walk() if op.name == "const"}
