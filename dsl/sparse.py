@@ -27,6 +27,7 @@ from dsl.runtime.sparse import as_vector, flat, sparse_matrix, sums_of_units
 from dsl.types import FLOAT32, FLOAT64, INT64, LangType, TupleType, VectorType
 
 NUMBERS = (FLOAT64, FLOAT32, INT64)
+TRACKED = frozenset({"gemm", "transpose"})  # kernels of which the references show what they read
 
 
 def sparse_jacobian(fn: Function, x: Any, *others: Any) -> Any:
@@ -80,7 +81,7 @@ def pattern_of(f: Function, x: Any, others: Sequence[Any]) -> tuple[Pattern, Lan
     results = work.driver.trace(compiled, [*f.leaves, numbers, *rest], arithmetic)
     result = compiled.result
     pattern = [columns_of(v) for v in _numbers(result, results)]
-    if any(op.name == "kernel" and op.attrs["kernel"] != "gemm" for g in compiled.program.functions.values()
+    if any(op.name == "kernel" and op.attrs["kernel"] not in TRACKED for g in compiled.program.functions.values()
            for op in g.body.walk()):  # fmt: skip
         pattern = [list(range(len(x))) for _ in pattern]  # references of factorisations forget what they read
     elif not others and not arithmetic.steered:

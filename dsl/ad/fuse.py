@@ -22,6 +22,7 @@ from dsl.ad.reverse import Backward
 from dsl.ir.core import Op, Region, Value
 from dsl.ir.opset import OPSET
 from dsl.ops import PRIMITIVES, Builder
+from dsl.passes.common import Mentions, mentioned
 
 
 def fuse_nests(region: Region, copies: Mapping[Op, Op], saver: Saver, backward: Backward) -> None:
@@ -74,14 +75,14 @@ class _Fusion:
         ops = self.region.ops
         first, last = ops.index(self.forward), ops.index(self.reverse)
         given = set(self.forward.results)
-        wanted = set(_uses(self.reverse))
+        wanted = set(mentioned(self.reverse))
         found: list[Op] = []
         for op in reversed(ops[first + 1 : last]):
             if not wanted.isdisjoint(op.results):
                 if not _may_move(op):
                     return None
                 found.append(op)
-                wanted.update(_uses(op))
+                wanted.update(mentioned(op))
         return None if wanted & given else found[::-1]
 
     # ------------------------------------------------------------ doing it
@@ -172,12 +173,6 @@ def _walk(ops: Iterable[Op]) -> Iterator[Op]:
             yield from region.walk()
 
 
-def _uses(op: Op) -> Iterator[Value]:
-    """Every value that an op mentions, those inside its regions included."""
-    for inner in _walk([op]):
-        yield from inner.args
-
-
 def _is_same(v: Value, param: Value) -> bool:
     """Whether a value is a parameter, handed on through arms and loops as it is."""
     op = v.owner
@@ -190,22 +185,12 @@ def _is_same(v: Value, param: Value) -> bool:
     return _is_same(op.args[3 + k], param) and _is_same(body.terminator.args[k], body.params[1 + k])
 
 
-class Users:
-    """The ops of each region that use a value, themselves or inside. `less`: a value from which something is taken
-    away counts as added to, too."""
+class Users(Mentions):
+    """What becomes of values. `less`: a value from which something is taken away counts as added to, too."""
 
     def __init__(self, less: bool = False) -> None:
+        super().__init__()
         self.less = less
-        self._found: dict[Region, dict[Value, list[Op]]] = {}
-
-    def of(self, region: Region, v: Value) -> list[Op]:
-        if region not in self._found:
-            users: dict[Value, list[Op]] = {}
-            for op in region.ops:
-                for a in dict.fromkeys(_uses(op)):
-                    users.setdefault(a, []).append(op)
-            self._found[region] = users
-        return self._found[region].get(v, [])
 
     def added_to(self, region: Region, v: Value) -> int | None:
         """The place in the region's terminator to which a value comes that is at most added to on the way; None:

@@ -22,6 +22,7 @@ from dsl.ir.core import Function, Op, Program
 from dsl.types import BOOL, LeafType, Mem
 
 _SHORT = 100  # ops
+_OF_TYPES = frozenset({"gemm", "transpose"})  # kernels that there are for elements of several types
 _STACK_RESERVE = 1 << 18  # for the C library, Python's printing, and functions that do not look at the stack
 _FRAME_A_VALUE = 24       # an upper estimate of the stack that a value takes where it is spilled
 
@@ -137,7 +138,7 @@ class UnitEmitter:
     def array_kernel(self, name: str, types: Sequence[LeafType]) -> str:
         """The symbol of a kernel on whole arrays: it gives the op's result, -1 where there is no memory."""
         self.uses_memory = True
-        symbol = f"gemm.{types[0]}" if name == "gemm" else name
+        symbol = f"{name}.{types[0]}" if name in _OF_TYPES else name
         self.pieces[symbol] = kernel(symbol)
         return f"@dfl.{symbol}"
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from dsl.backend import gemm, kernels, lapack, memory, regions
+from dsl.backend import gemm, kernels, lapack, memory, regions, transpose
 from dsl.records import dataclass
 
 _FUNCTION = re.compile(r"^define (?:internal )?(?P<head>[^\n]*?@(?P<name>[\w.]+)\([^\n]*) \{\n.*?^\}\n", re.M | re.S)
@@ -67,6 +67,8 @@ def kernel(name: str) -> Piece:
     """A kernel on whole arrays: `gemm.f64`, `qr`."""
     if name.startswith("gemm."):
         texts, called = gemm.functions(name.removeprefix("gemm."))
+    elif name.startswith("transpose."):
+        texts, called = [transpose.function(name.removeprefix("transpose."))], ()
     else:
         make, called = lapack.FUNCTIONS[name]
         texts = [make()]

@@ -46,6 +46,15 @@ def _gemm(memories: Sequence[Rows], numbers: Sequence[int]) -> list[Any]:
     return []
 
 
+def _transpose(memories: Sequence[Rows], numbers: Sequence[int]) -> list[Any]:
+    b, a = memories
+    m, n, a0, ai = numbers
+    for i in range(m):
+        for j in range(n):
+            b[i + j * m] = list(a[a0 + i * ai + j])
+    return []
+
+
 def _factorisation(algorithm: Callable[..., int | None]) -> Callable[[Sequence[Rows], Sequence[int]], list[Any]]:
     """An algorithm on flat lists of numbers as one on memories."""
 
@@ -67,6 +76,11 @@ KERNELS: dict[str, Kernel] = {
             ("m", "n", "k", "c0", "ci", "cj", "a0", "ai", "ak", "b0", "bk", "bj"), (), _gemm,
             "C += A * B with C m×n, A m×k, B k×n; element (i, j) of C is record c0 + i*ci + j*cj, and so on. C "
             "overlaps neither A nor B. f64, f32 or i64 memories of one field",
+        ),
+        Kernel(
+            "transpose", ("out", "in"), ("m", "n", "a0", "ai"), (), _transpose,
+            "m rows of A, of n elements each, apart in memory, come to lie side by side: record i + j*m of B becomes "
+            "record a0 + i*ai + j of A. f64, f32 or i64 memories of one field; made by `passes.lockstep`",
         ),
         # LAPACK's, on f64 matrices that lie column by column from record 0; `factor` says what each of them does
         Kernel(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dsl.analysis.places import polynomial, reached
 from dsl.ir.core import Function, Op, Region, Value
+from dsl.passes.common import mentioned
 from dsl.types import Mem
 
 _OVERWRITTEN = frozenset({"tape", "local"})  # attributes of memory of which that is known
@@ -26,8 +27,8 @@ def _region(region: Region) -> bool:
     changed = False
     waiting: dict[Value, Op] = {}
     for op in region.ops:
-        for inner in op.regions:
-            changed |= _region(inner)
+        for r in op.regions:
+            changed |= _region(r)
         if waiting and op.name != "len":
             for m in [m for m in mentioned(op) if m in waiting]:
                 made = waiting.pop(m)
@@ -38,12 +39,6 @@ def _region(region: Region) -> bool:
         elif op.name == "new" and "blank" not in op.attrs:
             waiting[op.result] = op
     return changed
-
-
-def mentioned(op: Op) -> dict[Value, None]:
-    """The operands of an op and of all inside it, in order."""
-    inside = (a for region in op.regions for o in region.walk() for a in o.args)
-    return dict.fromkeys([*op.args, *inside])
 
 
 def fills(nest: Op, m: Value, made: Op) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 from dsl.ir.core import Function, Op, Program, Region, Rule, Value
 from dsl.ir.opset import OPSET, OpInfo
@@ -24,6 +24,68 @@ def info(op: Op) -> OpInfo:
 
 def is_pure(op: Op) -> bool:
     return info(op).pure
+
+
+def inner(op: Op) -> Iterator[Op]:
+    """The ops in the regions of an op."""
+    for region in op.regions:
+        yield from region.walk()
+
+
+def mentioned(op: Op) -> dict[Value, None]:
+    """The operands of an op and of all inside it, in order."""
+    return dict.fromkeys([*op.args, *(a for o in inner(op) for a in o.args)])
+
+
+class Mentions:
+    """The ops of each region that mention a value, themselves or inside. `only`: it is asked about these values."""
+
+    def __init__(self, only: Set[Value] | None = None) -> None:
+        self._only = only
+        self._found: dict[Region, dict[Value, list[Op]]] = {}
+
+    def of(self, region: Region, v: Value) -> list[Op]:
+        if region not in self._found:
+            found: dict[Value, list[Op]] = {}
+            for op in region.ops:
+                for a in mentioned(op):
+                    if self._only is None or a in self._only:
+                        found.setdefault(a, []).append(op)
+            self._found[region] = found
+        return self._found[region].get(v, [])
+
+
+def rewrite(region: Region, change: Callable[[Op], list[Op] | None]) -> bool:
+    """Put what `change` makes of an op in its place, the outer ones first; None: it stays, and what is inside is asked
+    about. Gives whether anything was changed."""
+    changed = False
+    ops: list[Op] = []
+    for op in region.ops:
+        made = change(op)
+        changed |= made is not None
+        if made is None:
+            made = [op]
+            for r in op.regions:
+                changed |= rewrite(r, change)
+        ops += made
+    region.ops[:] = ops
+    return changed
+
+
+def twice(condition: Value, one: Op, other: Op, b: Builder) -> None:
+    """Emit an `if` with two ops, of which the second one's results become its own: a loop as it was, for example."""
+    results = other.results
+    other.results = [Value(r.type, other, r.hint) for r in results]
+    arms = []
+    for op in (one, other):
+        arm = Region()
+        arm.ops.append(op)
+        Builder(arm, op.span).yield_(*op.results)
+        arms.append(arm)
+    chosen = b.op("if", (condition,), (), arms)
+    chosen.results = results
+    for r in results:
+        r.owner = chosen
 
 
 def constants(region: Region) -> dict[Value, float | int | bool]:

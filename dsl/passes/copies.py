@@ -15,8 +15,7 @@ from __future__ import annotations
 from dsl.analysis.places import difference, polynomial, reached
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder, made_by
-from dsl.passes.blank import mentioned
-from dsl.passes.common import info, written
+from dsl.passes.common import info, mentioned, written
 from dsl.types import F32, F64, Mem
 
 

@@ -22,8 +22,7 @@ from __future__ import annotations
 from dsl.analysis.places import line
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder, known
-from dsl.passes.blank import mentioned
-from dsl.passes.common import for_counter
+from dsl.passes.common import for_counter, mentioned
 from dsl.records import dataclass
 from dsl.types import I64, Mem
 

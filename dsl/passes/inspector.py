@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 from dsl.ir.core import Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder, known
+from dsl.ops.core import IN_LANES
+from dsl.passes.common import inner
 from dsl.passes.packs import Packs
-from dsl.passes.uniform import Shape, inner, nested
+from dsl.passes.uniform import Shape, nested
 from dsl.types import BOOL
 
 MOST_TRIPS = 1 << 48  # more cannot be run
@@ -107,7 +109,7 @@ class _Slice:
                         env[r] = b.prim("select", env.get(op.args[0], op.args[0]), *arms)
             elif not self.needed.isdisjoint(op.results):
                 args = [env.get(a, a) for a in op.args]
-                env[op.result] = b.op(op.name, args, (op.result.type,), **op.attrs).result
+                env[op.result] = b.op(IN_LANES.get(op.name, op.name), args, (op.result.type,), **op.attrs).result
         return good
 
     def _answer(self, op: Op, env: dict[Value, Value], b: Builder) -> Value:

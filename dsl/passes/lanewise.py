@@ -7,13 +7,14 @@ which LLVM makes registers of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import TypeAlias
 
 from dsl.ir.core import Op, Region, Value, clone_op
 from dsl.ops import Builder, known
+from dsl.passes.common import inner, mentioned
 from dsl.passes.packs import Packs, Row, emit, is_strided
-from dsl.passes.uniform import Shape, inner, uses
+from dsl.passes.uniform import Shape, nested
 from dsl.records import dataclass, field
 from dsl.types import BOOL, I64, Mem
 
@@ -46,13 +47,20 @@ class Nest:
     items: list[Item]
 
 
-Item: TypeAlias = "Op | Stretch | Gather | Nest"  # an op: uniform, done once
+@dataclass(eq=False)
+class Jam:
+    """A jammed loop (`passes.jam`)."""
+
+    op: Op
+
+
+Item: TypeAlias = "Op | Stretch | Gather | Nest | Jam"  # an op: uniform, done once
 
 
 class Block:
     """`run` emits all blocks, and gives the first iteration that is not done by them and what is carried to it."""
 
-    def __init__(self, shape: Shape, packs: Packs, lanes: int, trips: Value, b: Builder) -> None:
+    def __init__(self, shape: Shape, packs: Packs, jam: Set[Op], lanes: int, trips: Value, b: Builder) -> None:
         self.shape = shape
         self.loop = shape.loop
         self.lanes = lanes
@@ -65,6 +73,7 @@ class Block:
         self.serial = [op for op in body.ops[:-1] if shape.is_serial(op)]
         self.numbers: set[Op] = set()  # places and the like, made again where they are used
         self.packs = packs
+        self.jam = jam
         self.packed: dict[Row, Value] = {}
         self.items = self._items(body, set(self.serial))
         self._give_slots()
@@ -83,7 +92,10 @@ class Block:
         for op in region.ops[:-1]:
             if op in left:
                 continue
-            if op.name == "for":
+            if op in self.jam:
+                end()
+                items.append(Jam(op))
+            elif op.name == "for":
                 (body,) = op.regions
                 stretch.copies += self._carried(body.params[1:], op.args[3:])
                 end()
@@ -94,7 +106,7 @@ class Block:
                 items.append(Gather(op))
             elif self._is_number(op):
                 self.numbers.add(op)
-            elif op.name == "new" or self._is_uniform(op):
+            elif op.name == "new" or self._is_done_once(op):
                 if op.name in ("store", "acc"):
                     end()  # what is read in the arms of the stretch before is read before
                 items.append(op)
@@ -105,10 +117,12 @@ class Block:
         end()
         return items
 
-    def _is_uniform(self, op: Op) -> bool:
-        if op.name in ("store", "acc") and op.args[0] not in self.shape.own:
-            return False
-        return self.shape.is_uniform(op) and all(map(self.shape.is_uniform, inner(op)))
+    def _is_done_once(self, op: Op) -> bool:
+        """Whether an op is uniform, what is in its arms, too; but what each iteration adds to memory from outside is
+        added by each."""
+        ops = (op, *inner(op))
+        outside = any(o.name in ("store", "acc") and o.args[0] not in self.shape.own for o in ops)
+        return not outside and all(map(self.shape.is_uniform, ops))
 
     def _is_number(self, op: Op) -> bool:
         """Whether an op does integer arithmetic with the number of the iteration and what is uniform."""
@@ -121,7 +135,7 @@ class Block:
 
     def _give_slots(self) -> None:
         home: dict[Value, Stretch] = {}
-        wanted: list[tuple[Stretch | None, Value]] = [(None, v) for op in self.serial for v in uses(op)]
+        wanted: list[tuple[Stretch | None, Value]] = [(None, v) for op in self.serial for v in mentioned(op)]
         wanted += [(None, v) for v in self.shape.body.terminator.args]
         for item in _all(self.items):
             if isinstance(item, Nest):
@@ -131,9 +145,11 @@ class Block:
             elif isinstance(item, Gather):
                 for r in item.op.results:
                     self._slot(r)
+            elif isinstance(item, Jam):
+                wanted += [(None, v) for v in mentioned(item.op)]
             elif isinstance(item, Stretch):
                 home.update(dict.fromkeys((r for op in item.ops for r in op.results), item))
-                wanted += [(item, v) for op in item.ops for v in uses(op)]
+                wanted += [(item, v) for op in item.ops for v in mentioned(op)]
                 wanted += [(item, v) for _, v in item.copies]
                 wanted += [(None, v) for op in item.ops if self.shape.scatters(op) for v in op.args]
         for where, v in wanted:
@@ -142,7 +158,8 @@ class Block:
         self.good = Value(BOOL)
         if self.tests:
             self._slot(self.good)
-        added = [op for op in self.shape.body.walk() if self.shape.adds_up(op)]
+        nest = nested(self.shape.body, ())
+        added = [op for op, around in nest if self.shape.adds_up(op) and self.jam.isdisjoint(around)]
         self.terms = {op: [Value(v.type) for v in op.args[2:]] for op in added}
         for terms in self.terms.values():
             for term in terms:
@@ -162,11 +179,14 @@ class Block:
             self._each_lane(b, lambda lb, lane: self._put(self.good, lb.bool(True), lane, lb))
         blocks = b.prim("ifld", self.trips, b.i64(self.lanes))
         stride = b.prim("mul", step, b.i64(self.lanes))
+        for row in self.packs.rows:
+            size = b.prim("mul", row.size(b), b.i64(self.lanes))
+            self.packed[row] = b.op("new", (size,), (row.memory.type,), blank=True).result
         body = Region([I64, *(v.type for v in inits)])
         inside = Builder(body, self.loop.span)
         first = inside.prim("add", low, inside.prim("mul", body.params[0], stride))
-        for row in self.packs.rows:
-            self.packed[row] = self._pack(row, first, inside)
+        for row, memory in self.packed.items():
+            self._pack(row, memory, first, inside)
         self._emit(self.items, first, inside)
         inside.next_(*self._in_order(first, body.params[1:], inside))
         last = b.prim("sub", blocks, b.i64(1))
@@ -187,7 +207,7 @@ class Block:
         ends = self.shape.body.terminator.args
         if not params:
             return []
-        self._load([v for op in self.serial for v in uses(op)] + ends, env, lane, first, lb)
+        self._load([v for op in self.serial for v in mentioned(op)] + ends, env, lane, first, lb)
         for op in self.serial:
             lb.region.ops.append(clone_op(op, env))
         lb.next_(*(env.get(v, v) for v in ends))
@@ -209,6 +229,8 @@ class Block:
                 self._nest(item, first, b)
             elif isinstance(item, Gather):
                 self._gather(item.op, first, b)
+            elif isinstance(item, Jam):
+                self._jam(item.op, first, b)
             else:
                 b.span = item.span
                 made = clone_op(item, self.env)
@@ -218,25 +240,11 @@ class Block:
                     _drop_checks(region)
                 b.region.ops.append(made)
 
-    def _pack(self, row: Row, first: Value, b: Builder) -> Value:
+    def _pack(self, row: Row, memory: Value, first: Value, b: Builder) -> None:
         """Copy a row of each lane."""
-        count = row.size(b)
-        memory = b.op("new", (b.prim("mul", count, b.i64(self.lanes)),), (row.memory.type,), blank=True).result
-        body = Region([I64])
-        inside = Builder(body, b.span)
-        number = body.params[0]
-
-        def copy(lb: Builder, lane: Value) -> None:
-            env: Env = {}
-            start = emit(row.first, {self.shape.counter: self._number(self.shape.counter, env, lane, first, lb)}, lb)
-            assert isinstance(row.memory.type, Mem)
-            read = lb.op("load", (row.memory, lb.prim("add", start, number)), row.memory.type.fields).results
-            lb.op("store", (memory, self._by_lane(number, lane, lb), *read), first=0)
-
-        self._each_lane(inside, copy, apart=True)
-        inside.next_()
-        b.op("for", (b.i64(0), b.prim("sub", count, b.i64(1)), b.i64(1)), (), [body])
-        return memory
+        start = emit(row.first, {self.shape.counter: first}, b)
+        apart = b.prim("mul", emit(row.apart, {}, b), self.loop.args[2])
+        b.op("kernel", (memory, row.memory, b.i64(self.lanes), row.size(b), start, apart), (), kernel="transpose")
 
     def _gather(self, op: Op, first: Value, b: Builder) -> None:
         def read(lb: Builder, lane: Value) -> None:
@@ -248,6 +256,23 @@ class Block:
 
         b.span = op.span
         self._each_lane(b, read, apart=True)
+
+    def _jam(self, op: Op, first: Value, b: Builder) -> None:
+        """The loop, upwards, with the lanes one after the other inside."""
+        (old,) = op.regions
+        low, high, step = (self.env.get(a, a) for a in op.args)
+        body = Region([I64])
+        inside = Builder(body, op.span)
+
+        def alone(lb: Builder, lane: Value) -> None:
+            env: Env = {old.params[0]: body.params[0]}
+            self._load(mentioned(op), env, lane, first, lb)
+            lb.region.ops += [clone_op(o, env) for o in old.ops[:-1] if o.name != "check"]
+
+        self._each_lane(inside, alone, apart=True)
+        inside.next_()
+        b.span = op.span
+        b.op("for", (low, high, step) if known(step) == 1 else (high, low, b.i64(1)), (), [body])
 
     def _by_lane(self, index: Value, lane: Value, b: Builder) -> Value:
         """The place of a lane's record."""
@@ -274,7 +299,7 @@ class Block:
 
         def lanes(lb: Builder, lane: Value) -> None:
             env: Env = {}
-            given = [v for op in stretch.ops for v in uses(op)] + [v for _, v in stretch.copies]
+            given = [v for op in stretch.ops for v in mentioned(op)] + [v for _, v in stretch.copies]
             self._load(given, env, lane, first, lb)
             for op in stretch.ops:
                 if op not in scattered:

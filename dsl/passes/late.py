@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dsl.ir.core import Function, Op, Region, Value, clone_op
 from dsl.ops import Builder
-from dsl.passes.common import info
+from dsl.passes.common import info, rewrite
 from dsl.passes.names import Names
 from dsl.types import BOOL, is_ref
 
@@ -25,22 +25,8 @@ MOST_OPS = 300  # of a loop: it is there twice afterwards
 
 def late_checks(fn: Function) -> bool:
     """Apply to a function. Call it once: what it makes has the same loop in it."""
-    return _region(fn.body, Names(fn))
-
-
-def _region(region: Region, names: Names) -> bool:
-    changed = False
-    ops: list[Op] = []
-    for op in region.ops:
-        if op.name == "for" and _can_be_late(op.regions[0], names):
-            ops += _late(op)
-            changed = True
-        else:
-            for inner in op.regions:
-                changed |= _region(inner, names)
-            ops.append(op)
-    region.ops[:] = ops
-    return changed
+    names = Names(fn)
+    return rewrite(fn.body, lambda op: _late(op) if op.name == "for" and _can_be_late(op.regions[0], names) else None)
 
 
 def _can_be_late(body: Region, names: Names) -> bool:

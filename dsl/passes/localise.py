@@ -10,10 +10,9 @@ not made again and again is seen to at the end (`passes.outside`).
 
 from __future__ import annotations
 
-from collections.abc import Set
-
 from dsl.ir.core import Function, Op, Region, Value
-from dsl.passes.blank import fills, mentioned
+from dsl.passes.blank import fills
+from dsl.passes.common import Mentions
 
 _STAYS = frozenset({"blank", "tape", "local"})
 
@@ -21,28 +20,10 @@ _STAYS = frozenset({"blank", "tape", "local"})
 def localise(fn: Function) -> bool:
     """Apply to a function."""
     made = {op.result for op in fn.body.walk() if op.name == "new" and not _STAYS.intersection(op.attrs)}
-    return bool(made) and _region(fn.body, _Users(made))
+    return bool(made) and _region(fn.body, Mentions(made))
 
 
-class _Users:
-    """The ops of each region that mention one of some memories, themselves or inside."""
-
-    def __init__(self, made: Set[Value]) -> None:
-        self._made = made
-        self._found: dict[Region, dict[Value, list[Op]]] = {}
-
-    def of(self, m: Value, region: Region) -> list[Op]:
-        if region not in self._found:
-            users: dict[Value, list[Op]] = {}
-            for op in region.ops:
-                for v in mentioned(op):
-                    if v in self._made:
-                        users.setdefault(v, []).append(op)
-            self._found[region] = users
-        return self._found[region].get(m, [])
-
-
-def _region(region: Region, users: _Users) -> bool:
+def _region(region: Region, users: Mentions) -> bool:
     changed = False
     for made in [op for op in region.ops if op.name == "new" and not _STAYS.intersection(op.attrs)]:
         loop = _home(region, made, users)
@@ -57,12 +38,12 @@ def _region(region: Region, users: _Users) -> bool:
     return changed
 
 
-def _home(region: Region, made: Op, users: _Users) -> Op | None:
+def _home(region: Region, made: Op, users: Mentions) -> Op | None:
     """The outermost loop in whose iterations a memory may be made: one that mentions it alone, and does so in a loop
     whose iterations begin with filling it, if not in its own."""
     m, outermost = made.result, None
     while True:
-        found = users.of(m, region)
+        found = users.of(region, m)
         if len(found) != 1 or found[0].name not in ("for", "loop") or m in found[0].args:
             return None
         (loop,) = found
@@ -72,9 +53,9 @@ def _home(region: Region, made: Op, users: _Users) -> Op | None:
         (region,) = loop.regions
 
 
-def _begins(loop: Op, m: Value, made: Op, users: _Users) -> bool:
+def _begins(loop: Op, m: Value, made: Op, users: Mentions) -> bool:
     """Whether an iteration of a loop fills a memory before it does anything else with it, and tells nobody of it."""
-    first = next((op for op in users.of(m, loop.regions[0]) if op.name != "len"), None)
+    first = next((op for op in users.of(loop.regions[0], m) if op.name != "len"), None)
     if first is None or not fills(first, m, made):
         return False
     uses = [op for op in loop.regions[0].walk() if m in op.args]

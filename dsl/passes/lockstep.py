@@ -26,54 +26,47 @@ Runs after differentiation.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from itertools import islice
 
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import Builder, known
 from dsl.ops.core import IN_LANES
+from dsl.passes.common import inner, rewrite
 from dsl.passes.inspector import holds
+from dsl.passes.jam import jammed
 from dsl.passes.lanewise import Block
 from dsl.passes.names import Names
 from dsl.passes.packs import Packs
-from dsl.passes.uniform import Shape, inner, nested
+from dsl.passes.uniform import Shape, nested
 from dsl.types import F32, F64
 
 LANES = 16
+LANES_OF_SUMS = 32  # where inner loops add them up: what that costs is the same for both
 MOST_OPS = 400  # of the loop
 MOST_SLOTS = 64
-MOST_RECORDS = 1 << 13  # of own memory of an iteration: of all lanes it should stay in the processor's cache
+MOST_RECORDS = 1 << 17  # of own memory, of all lanes: it should stay in the processor's cache
 
 
 def lockstep(fn: Function) -> bool:
     """Apply to a function. Call it once: the remaining iterations look like what it looks for."""
-    return _region(fn.body, Names(fn))
-
-
-def _region(region: Region, names: Names) -> bool:
-    changed = False
-    ops: list[Op] = []
-    for op in region.ops:
-        made = _blocks(op, names) if op.name == "for" else None
-        if made is None:
-            for r in op.regions:
-                changed |= _region(r, names)
-        else:
-            ops += made
-            changed = True
-        ops.append(op)
-    region.ops[:] = ops
-    return changed
+    names = Names(fn)
+    return rewrite(fn.body, lambda op: _blocks(op, names))
 
 
 def _blocks(loop: Op, names: Names) -> list[Op] | None:
-    """What comes before a loop, which does the remaining iterations then; None: it stays as it is."""
-    (body,) = loop.regions
-    if loop.attrs or not any(op.name == "for" for op in body.ops):
+    """The blocks, and the loop for the remaining iterations; None: it stays as it is."""
+    if loop.name != "for" or loop.attrs or not any(op.name == "for" for op in loop.regions[0].ops):
         return None
+    (body,) = loop.regions
     if sum(1 for _ in islice(body.walk(), MOST_OPS + 1)) > MOST_OPS:
         return None
     shape = Shape(loop)
-    if not shape.admissible() or not _pays(shape):
+    if not shape.admissible():
+        return None
+    jam = jammed(shape)
+    packs = Packs.of(shape, jam)
+    if not _pays(shape, packs, jam):
         return None
     questions = shape.questions(names)
     if questions is None:
@@ -81,13 +74,13 @@ def _blocks(loop: Op, names: Names) -> list[Op] | None:
     before = Region()
     b = Builder(before, loop.span)
     trips = _trips(loop, b)
-    packs = Packs.of(shape)
     arm = Region()
     inside = Builder(arm, loop.span)
-    block = Block(shape, packs, LANES, trips, inside)
+    lanes = LANES_OF_SUMS if _sums(shape, jam) else LANES
+    block = Block(shape, packs, jam, lanes, trips, inside)
     if len(block.slots) > MOST_SLOTS:
         return None
-    good = holds(shape, packs, questions, MOST_RECORDS, trips, LANES, b)
+    good = holds(shape, packs, questions, MOST_RECORDS // lanes, trips, lanes, b)
     if good is None:
         return None
     for op in inner(loop):
@@ -99,7 +92,7 @@ def _blocks(loop: Op, names: Names) -> list[Op] | None:
     Builder(other, loop.span).yield_(low, *inits)
     chosen = b.op("if", (good,), [v.type for v in (low, *inits)], (arm, other))
     loop.args[0], loop.args[3:] = chosen.results[0], chosen.results[1:]
-    return before.ops
+    return [*before.ops, loop]
 
 
 def _trips(loop: Op, b: Builder) -> Value:
@@ -109,17 +102,24 @@ def _trips(loop: Op, b: Builder) -> Value:
     return b.prim("add", b.prim("sub", last, first), b.i64(1))
 
 
-def _pays(shape: Shape) -> bool:
+def _sums(shape: Shape, jam: Set[Op]) -> bool:
+    """Whether lanes are added up in inner loops."""
+    return any(shape.adds_up(op) and around and jam.isdisjoint(around) for op, around in nested(shape.body, ()))
+
+
+def _pays(shape: Shape, packs: Packs, jam: Set[Op]) -> bool:
     """Whether lanes are mostly side by side in the inner loops: what is read at places that are not costs an operation
-    a lane, as does what is added to memory from outside."""
+    a lane, as does what is added to memory from outside. Rows cost little, and jammed loops gain little."""
     alike = apart = 0
     for op, around in nested(shape.body, ()):
         weight = 8 ** min(len(around), 4)
         if not around or shape.varying.isdisjoint((*op.args, *op.results)):
+            continue
+        if op in packs.loads or not jam.isdisjoint(around):
             continue
         elsewhere = op.name in ("load", "store", "acc") and op.args[0] not in shape.own
         if elsewhere:
             apart += weight
         elif op.name in ("load", "store", "acc") or any(r.type in (F64, F32) for r in op.results):
             alike += weight
-    return apart * 2 <= alike
+    return apart * 2 <= alike and (alike > 0 or not jam)

@@ -19,8 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dsl.ir.core import Function, Op, Region, Value
-from dsl.passes.blank import mentioned
-from dsl.passes.common import info, substitute
+from dsl.passes.common import info, mentioned, substitute
 from dsl.types import Mem, is_ref
 
 MOST_OPS = 400  # of a loop that has been made of two

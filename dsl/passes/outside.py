@@ -10,11 +10,11 @@ Exact in value. No derivative is taken afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder, known
-from dsl.passes.common import info
+from dsl.passes.common import info, inner
 from dsl.passes.names import Names
 from dsl.types import Mem, is_ref
 
@@ -28,8 +28,8 @@ def _region(region: Region, private: frozenset[Value]) -> bool:
     changed = False
     ops: list[Op] = []
     for op in region.ops:
-        for inner in op.regions:
-            changed |= _region(inner, private)
+        for r in op.regions:
+            changed |= _region(r, private)
         if op.name == "for":
             moved = _take(op, private)
             changed |= bool(moved)
@@ -49,7 +49,7 @@ def _take(loop: Op, private: frozenset[Value]) -> list[Op]:
     fixed: dict[Value, bool] = {}
     left: list[Op] = []
     for k, op in enumerate(body.ops):
-        if not isinstance(step, int) or any(info(o).raises for o in (op, *_inner(op))):
+        if not isinstance(step, int) or any(info(o).raises for o in (op, *inner(op))):
             left += body.ops[k:]  # what fails before fails before
             break
         movable = op.name == "new" and op.attrs.get("blank") and op.result in private
@@ -87,8 +87,3 @@ def _again(v: Value, made_here: Mapping[Value, Op], copies: dict[Value, Value], 
         args = [_again(a, made_here, copies, b) for a in op.args]
         copies[v] = b.op(op.name, args, (v.type,), **op.attrs).result
     return copies.get(v, v)
-
-
-def _inner(op: Op) -> Iterator[Op]:
-    for region in op.regions:
-        yield from region.walk()

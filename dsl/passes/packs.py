@@ -2,30 +2,34 @@
 
 A load in an inner loop whose place moves from lane to lane by more than one record is a load for each lane. Where such
 loads of an iteration together read a *row*, places side by side (`analysis.places`), the rows of all lanes are copied
-once a block to memory of the block's own, a record of each lane side by side: what follows is vectors, however often it
-is read. No place is read that the loads would not read.
+once a block to memory of the block's own, a record of each lane side by side (the kernel `transpose`): what follows is
+vectors, however often it is read. No place is read that the loads would not read.
 """
 
 from __future__ import annotations
+
+from collections.abc import Set
 
 from dsl.analysis.places import Polynomial, less, polynomial, span, trips
 from dsl.ir.core import Op, Value
 from dsl.ops import Builder, known
 from dsl.passes.uniform import Shape, nested
 from dsl.records import dataclass
-from dsl.types import Mem
+from dsl.types import F32, F64, I64, Mem
+
+_MOVED = ((F64,), (F32,), (I64,))  # by the kernel
 
 
 @dataclass(eq=False)
 class Row:
-    """What an iteration reads of a memory: so many places from the first on, which depends on the iteration, if none of
-    these loops is empty."""
+    """What an iteration reads of a memory: so many places from the first on, which is further by `apart` for each that
+    the iteration's counter is more, if none of these loops is empty."""
 
     memory: Value
     first: Polynomial
+    apart: Polynomial
     count: Polynomial
     loops: list[Op]
-
 
     def is_same(self, other: Row) -> bool:
         mine, theirs = ([trips(loop) for loop in row.loops] for row in (self, other))
@@ -51,15 +55,19 @@ class Packs:
     loads: dict[Op, tuple[Row, Polynomial]]
 
     @staticmethod
-    def of(shape: Shape) -> Packs:
+    def of(shape: Shape, jam: Set[Op]) -> Packs:
         packs = Packs([], {})
         arms = {o for op in shape.body.walk() if op.name == "if" for r in op.regions for o in r.walk()}
         for op, around in nested(shape.body, ()):
-            if op not in arms and is_strided(op, shape):
+            if op not in arms and jam.isdisjoint(around) and is_strided(op, shape):
                 packs._add(op, around, shape)
         return packs
 
     def _add(self, op: Op, around: tuple[Op, ...], shape: Shape) -> None:
+        memory = op.args[0].type
+        assert isinstance(memory, Mem)
+        if memory.fields not in _MOVED:
+            return
         place = polynomial(op.args[1])
         mentioned = {v for term in place for v in term}
         moving = [loop for loop in around if loop.regions[0].params[0] in mentioned]
@@ -74,11 +82,26 @@ class Packs:
         known &= all(v not in inside for loop in around for v in loop.args[:2])
         if not known or any(v in shape.varying for term in within for v in term):
             return
-        row = Row(op.args[0], first, count, list(around))
+        apart = _slope(first, shape.counter)
+        if apart is None:
+            return
+        row = Row(op.args[0], first, apart, count, list(around))
         row = next((r for r in self.rows if r.is_same(row)), row)
         if row not in self.rows:
             self.rows.append(row)
         self.loads[op] = row, within
+
+
+def _slope(p: Polynomial, counter: Value) -> Polynomial | None:
+    """By how much a polynomial grows with a counter; None: not by the same everywhere."""
+    slope: Polynomial = {}
+    for term, factor in p.items():
+        rest = tuple(v for v in term if v is not counter)
+        if len(rest) < len(term) - 1:
+            return None
+        if len(rest) < len(term):
+            slope[rest] = factor
+    return slope
 
 
 def is_strided(op: Op, shape: Shape) -> bool:

@@ -37,6 +37,7 @@ from dsl.passes.ranges import ranges
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
+from dsl.passes.strong import strong
 from dsl.passes.unroll import unroll
 from dsl.passes.versions import versions
 
@@ -100,6 +101,7 @@ def optimise(
         run.each("fresh", fresh, loops=True)
         run.each("outside", outside, loops=True)
         run.each("contract", partial(contract, terms=True) if fma else round_each)
+        run.each("strong products", strong, loops=True)
         run.each("late checks", late_checks, loops=True)
         run.each("lanes", lanes, loops=True)
         run.done("release", release(program, roots))

@@ -13,7 +13,7 @@ from collections.abc import Set
 
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import known
-from dsl.passes.blank import mentioned
+from dsl.passes.common import mentioned
 from dsl.passes.names import Names
 
 

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Set
 from dsl.analysis.places import distinct
 from dsl.ir.core import Op, Region, Value
 from dsl.ops import PRIMITIVES, known, made_by
+from dsl.passes.common import inner, mentioned
 from dsl.passes.late import DOMAIN
 from dsl.passes.names import Names
 from dsl.types import I64, is_ref
@@ -33,7 +34,7 @@ MOST_SLOPE = 1 << 10
 _ALLOWED = frozenset({"const", "load", "store", "acc", "len", "new", "check", "if", "for", "yield", "next"})
 _IN_ORDER = frozenset({"const", "if", "yield"})
 _COMPARE = frozenset({"le", "lt", "ge", "gt"})
-_ACCESS = frozenset({"load", "store", "acc"})
+ACCESS = frozenset({"load", "store", "acc"})
 
 
 class Shape:
@@ -82,7 +83,7 @@ class Shape:
         mixed = any(o.name in ("store", "acc") or not self.is_uniform(o) for o in inner(op))
         if mixed or op.args[0] in self.varying:
             self.varying.update(op.results)
-        if not self.serial.isdisjoint(uses(op)):
+        if not self.serial.isdisjoint(mentioned(op)):
             self.serial.update(op.results)
 
     def is_uniform(self, op: Op) -> bool:
@@ -90,7 +91,7 @@ class Shape:
         return self.varying.isdisjoint(op.args) and self.varying.isdisjoint(op.results)
 
     def is_serial(self, op: Op) -> bool:
-        return not self.serial.isdisjoint(op.results) or not self.serial.isdisjoint(uses(op))
+        return not self.serial.isdisjoint(op.results) or not self.serial.isdisjoint(mentioned(op))
 
     # ------------------------------------------------------------ may it be done?
     def admissible(self) -> bool:
@@ -113,7 +114,7 @@ class Shape:
                 return op.args[0] not in self.inside
         if op.name not in PRIMITIVES and op.name not in _ALLOWED:
             return False
-        return not any(is_ref(v.type) for v in (*op.args[op.name in _ACCESS :], *op.results))
+        return not any(is_ref(v.type) for v in (*op.args[op.name in ACCESS :], *op.results))
 
     def _is_nested_well(self, region: Region) -> bool:
         """Whether inner loops are, and what is in arms can be."""
@@ -174,7 +175,7 @@ class Shape:
         """What is done to memory from outside."""
         found: dict[Value, set[str]] = {}
         for op in self.body.walk():
-            if op.name in _ACCESS and op.args[0] not in self.own:
+            if op.name in ACCESS and op.args[0] not in self.own:
                 found.setdefault(op.args[0], set()).add(op.name)
         return found
 
@@ -214,19 +215,6 @@ def _join(values: set[Value], targets: list[Value], *ways: list[Value]) -> None:
     for k, target in enumerate(targets):
         if any(way[k] in values for way in ways):
             values.add(target)
-
-
-def uses(op: Op) -> Iterator[Value]:
-    """Every value that an op mentions, those inside its regions included."""
-    yield from op.args
-    for o in inner(op):
-        yield from o.args
-
-
-def inner(op: Op) -> Iterator[Op]:
-    """The ops in the regions of an op."""
-    for region in op.regions:
-        yield from region.walk()
 
 
 def nested(region: Region, around: tuple[Op, ...]) -> Iterator[tuple[Op, tuple[Op, ...]]]:

@@ -10,33 +10,14 @@ from __future__ import annotations
 
 from dsl.ir.core import Function, Op, Region, Value, clone_op
 from dsl.ops import Builder, known, made_by
+from dsl.passes.common import inner, rewrite, twice
 
 MOST_OPS = 150  # of a nest: it is there twice afterwards; the nests inside a larger one are looked at by themselves
 
 
 def versions(fn: Function) -> bool:
     """Apply to a function. Call it once: the second arm of what it makes looks like what it looks for."""
-    return _region(fn.body)
-
-
-def _region(region: Region) -> bool:
-    changed = False
-    ops: list[Op] = []
-    for op in region.ops:
-        factors = _factors(op) if op.name == "for" else []
-        if factors and _size(op) <= MOST_OPS:
-            ops += _twice(op, factors)
-            changed = True
-        else:
-            for inner in op.regions:
-                changed |= _region(inner)
-            ops.append(op)
-    region.ops[:] = ops
-    return changed
-
-
-def _size(op: Op) -> int:
-    return sum(1 for region in op.regions for _ in region.walk())
+    return rewrite(fn.body, _versions)
 
 
 def _factors(loop: Op) -> list[Value]:
@@ -55,8 +36,10 @@ def _condition(v: Value) -> tuple[Value, bool] | None:
     return op.args[0], known(op.args[1]) == 1
 
 
-def _twice(loop: Op, factors: list[Value]) -> list[Op]:
-    """The `if`, with the results of the loop."""
+def _versions(loop: Op) -> list[Op] | None:
+    factors = _factors(loop) if loop.name == "for" else []
+    if not factors or sum(1 for _ in inner(loop)) > MOST_OPS:
+        return None
     before = Region()
     b = Builder(before, loop.span)
     plain: Value | None = None
@@ -66,15 +49,6 @@ def _twice(loop: Op, factors: list[Value]) -> list[Op]:
         term = found[0] if found[1] else b.prim("not", found[0])
         plain = term if plain is None else b.prim("and", plain, term)
     assert plain is not None
-    arms = []
-    for mapping in (dict.fromkeys(factors, b.i64(1)), {}):
-        nest = clone_op(loop, mapping)
-        arm = Region()
-        arm.ops.append(nest)
-        Builder(arm, loop.span).yield_(*nest.results)
-        arms.append(arm)
-    chosen = b.op("if", (plain,), (), arms)
-    chosen.results = loop.results
-    for r in chosen.results:
-        r.owner = chosen
+    one = b.i64(1)
+    twice(plain, clone_op(loop, dict.fromkeys(factors, one)), loop, b)
     return before.ops

@@ -136,3 +136,23 @@ def test_an_arrow_needs_two_directions() -> None:
     pattern = [list(range(n)), *([0, i] for i in range(1, n))]
     assert max(star_colours(pattern)) == 1
     assert max(column_colours(pattern, n)) == n - 1
+
+
+def test_rows_that_are_moved_keep_the_pattern() -> None:
+    """Iterations are done side by side, for which rows of W are laid side by side by a kernel."""
+    text = """
+function f(x, W)
+  out = zeros(size(W, 1))
+  for i in 1:size(W, 1)
+    z = x[i]
+    for j in 1:size(W, 2)
+      z = z * W[i, j] + 1
+    end
+    out[i] = z
+  end
+  out
+end
+"""
+    f, x, W = dsl.loads(text).f, np.ones(40), np.full((40, 3), 0.5)
+    assert "transpose" in f.code_typed(x, W)
+    assert dsl.sparse_jacobian(f, x, W).nnz == 40

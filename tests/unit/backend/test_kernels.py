@@ -113,6 +113,21 @@ def test_integer_products_wrap() -> None:
     assert native[0] == [1 - (1 << 63)]
 
 
+# ---------------------------------------------------------------- rows side by side
+
+
+@pytest.mark.parametrize("type", ["f64", "f32", "i64"])
+@pytest.mark.parametrize("m", [0, 1, 3, 4, 7, 16])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 9, 50])
+def test_rows_side_by_side(type: str, m: int, n: int) -> None:
+    """With gaps between them, in both directions, one over the other; nothing else is read or written."""
+    for apart in (n + 2, n, -n - 1, 1, 0):
+        first = max(0, -apart * (m - 1))
+        a = [NAMES[type](k) for k in range(max(0, first + max(0, apart) * (m - 1) + n))]
+        native = both("transpose", [type] * 2, [[NAMES[type](-1)] * (m * n), a], [m, n, first, apart])
+        assert native == [[a[first + i * apart + j] for j in range(n) for i in range(m)], a, []]
+
+
 # ---------------------------------------------------------------- factorisations
 
 

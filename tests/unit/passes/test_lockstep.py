@@ -11,12 +11,15 @@ import pytest
 
 import dsl
 from dsl.diagnostics import DslError
+from dsl.ir.core import Program
 from dsl.ir.text import parse_program, print_program
 from dsl.ir.verifier import verify
+from dsl.passes.jam import jammed
 from dsl.passes.lockstep import lockstep
+from dsl.passes.uniform import Shape
 
 D = 5
-SIZES = (0, 1, 15, 16, 17, 40)  # of the outer loop, around the number of lanes
+SIZES = (0, 1, 15, 16, 17, 31, 32, 33, 40)  # of the outer loop, around the numbers of lanes
 
 # Parts of an iteration p, each with what it may use: x(j) and w(j) are numbers, y is an array of the iteration's own.
 FILLS = (
@@ -36,6 +39,9 @@ PARTS = (
     "s > 0.0 && (y[2] = s)",
     "place = 0\n for i in 1:d\n for j in 1:i\n place += 1\n s += V[place] * y[j]\n end\n end",
     "k = 1\n for j in 1:d\n k = k % d + 1\n s += y[k]\n end",
+    "for j in 1:d\n if w[j] > 0.1\n s += w[j]^3\n end\n end",
+    "for j in 1:d\n s += w[j] > 0.1 ? w[j] * X[p, j] : w[j]\n end",
+    "w[1] > 0.1 && (s += w[2]^2)",
     "t = sqrt(s * s + 1)",
     "s = exp(-s * s) + log(t * t + 2)",
     "for j in 1:d\n t += U[j, p]\n end",
@@ -85,7 +91,7 @@ def test_values_of_random_programs(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(100, 125))
 def test_gradients_of_random_programs(seed: int) -> None:
     text = program(random.Random(seed))
-    args = arguments(18, seed)
+    args = arguments(35, seed)
     which = tuple(range(5))
     forward = dsl.loads(text, mode="forward", opt_level=0, optimize=False)
     known = dsl.grad(forward.f, argnums=which)(*args)
@@ -93,6 +99,32 @@ def test_gradients_of_random_programs(seed: int) -> None:
         found = dsl.grad(dsl.loads(text, mode="reverse", **options).f, argnums=which)(*args)
         for a, b in zip(found, known, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10, err_msg=text)
+
+
+def test_what_each_iteration_adds_in_an_arm_is_added_by_each() -> None:
+    """The same number at the same place, on a condition that is the same in all iterations."""
+    text = """
+function f(w, X)
+  total = 0.0
+  for i in 1:size(X, 1)
+    s = 0.0
+    for j in 1:length(w)
+      s = s * 0.5 + tanh(X[i, j] * w[j])
+    end
+    for j in 1:length(w)
+      if w[j] > 0
+        s += w[j]^3
+      end
+    end
+    total += s
+  end
+  total
+end
+"""
+    module, plain = dsl.loads(text), dsl.loads(text, optimize=False, interpreter=True)
+    w, X = np.linspace(-1, 1, D), arguments(35)[1]
+    assert "for{lanes}" in dsl.grad(module.f).code_typed(w, X)
+    np.testing.assert_allclose(dsl.grad(module.f)(w, X), dsl.grad(plain.f)(w, X), rtol=1e-13)
 
 
 def test_most_of_these_are_done_in_blocks() -> None:
@@ -204,7 +236,23 @@ def test_no_word_of_llvm_reaches_the_user(capfd: pytest.CaptureFixture[str]) -> 
 
 
 def taken(inner: str, behind: str = "", end: str = "%s", within: str = "") -> bool:
-    """Whether a loop over %i, with an inner loop over %j that carries %z, is done in blocks."""
+    """Whether it is done in blocks."""
+    program = loops(inner, behind, end, within)
+    before = print_program(program)
+    changed = lockstep(program.functions["f"])
+    verify(program)
+    assert changed == (print_program(program) != before) == ("for{lanes}" in print_program(program))
+    return changed
+
+
+def in_blocks(**parts: str) -> Program:
+    program = loops(**parts)
+    assert lockstep(program.functions["f"])
+    return program
+
+
+def loops(inner: str, behind: str = "", end: str = "%s", within: str = "") -> Program:
+    """A loop over %i, with an inner loop over %j that carries %z."""
     program = parse_program(f"""
 fn @f(%x: mem<f64>, %y: mem<f64>, %q: mem<i64>, %n: i64, %m: i64, %w: i64) -> f64 {{
   %0: i64 = const 0
@@ -231,11 +279,18 @@ fn @f(%x: mem<f64>, %y: mem<f64>, %q: mem<i64>, %n: i64, %m: i64, %w: i64) -> f6
 }}
 """)
     verify(program)
-    before = print_program(program)
-    changed = lockstep(program.functions["f"])
-    verify(program)
-    assert changed == (print_program(program) != before) == ("for{lanes}" in print_program(program))
-    return changed
+    return program
+
+
+@pytest.mark.parametrize(("more", "lanes"), [
+    ({"inner": "acc %y[%j], %d {0}"}, 32),
+    ({"inner": "", "behind": "acc %y[%0], %s {0}"}, 16),
+    ({"inner": "", "behind": "for %k = %1, %w, %1 {\nacc %y[%k], %s {0}\nnext\n}"}, 16),
+])  # fmt: skip
+def test_how_many_lanes(more: dict[str, str], lanes: int) -> None:
+    """More where inner loops add them up, that is where they are not jammed."""
+    text = print_program(in_blocks(**more))
+    assert f"const {lanes - 1}\n" in text and f"const {47 - lanes}\n" not in text
 
 
 CHECK = 'check {0}, {1} {{{2} "{{0}}"}}'
@@ -279,3 +334,104 @@ NOTICED = "%l: bool = ge %s, %nil\n" + CHECK.format("%l", "%s", "E0401") + "\n"
 def test_what_is_done_in_blocks(there: dict[str, str], beyond: dict[str, str]) -> None:
     assert taken(**there)
     assert not taken(**beyond)
+
+
+# ---------------------------------------------------------------- loops that are jammed
+
+ALONG = "%a: f64 = load %x[%q]\n%w: f64 = mul %a, %z\n"
+ADDED = ALONG + "acc %g[%k], %w {0}"
+
+
+def is_jammed(body: str, low: str = "%0, %m, %1", within: str = "") -> bool:
+    """Whether a loop over %k, in one over %i, is done for one lane after the other."""
+    program = parse_program(f"""
+fn @f(%x: mem<f64>, %g: mem<f64>, %c: mem<f64, f64>, %n: i64, %m: i64) -> f64 {{
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %down: i64 = const -1
+  %nil: f64 = const 0.0
+  %total: f64 = for %i = %1, %n, %1 (%t: f64 = %nil) {{
+    %im: i64 = mul %i, %m
+    %z: f64 = tof64 %i
+    {within}
+    for %k = {low} {{
+      %q: i64 = add %im, %k
+      {body}
+      next
+    }}
+    %u: f64 = add %t, %z
+    next %u
+  }}
+  return %total
+}}
+""")
+    verify(program)
+    (loop,) = (op for op in program.functions["f"].body.ops if op.name == "for")
+    return bool(jammed(Shape(loop)))
+
+
+@pytest.mark.parametrize(
+    ("there", "beyond"),
+    [
+        # places that move by one, the one way or the other; but not by more, or not at all
+        ({"body": ADDED}, {"body": ADDED.replace("%g[%k]", "%g[%0]")}),
+        ({"body": ADDED, "low": "%m, %0, %down"},
+         {"body": "%h: i64 = add %k, %k\n" + ADDED.replace("%g[%k]", "%g[%h]")}),
+        ({"body": ADDED.replace("%g[%k]", "%g[%q]")}, {"body": ADDED, "low": "%0, %m, %n"}),
+        ({"body": ALONG + "store %g[%q], %w"}, {"body": ALONG + "acc %c[%k], %w {0}"}),
+        # what stays is read
+        ({"body": "%l: f64 = load %x[%i]\n" + ADDED},
+         {"body": "%h: i64 = mul %k, %m\n%l: f64 = load %x[%h]\n" + ADDED}),
+        # own memory is read where it is the same in all iterations; but not where lanes lie side by side, nor changed
+        ({"body": "%l: f64 = load %o[%k]\n" + ADDED, "within": "%o: mem<f64> = new %m"},
+         {"body": "%l: f64 = load %o[%k]\n" + ADDED, "within": "%o: mem<f64> = new %m\nstore %o[%0], %z"}),
+        ({"body": ADDED}, {"body": ADDED + "\nacc %o[%k], %nil {0}", "within": "%o: mem<f64> = new %m"}),
+        # checks that are looked at before; but not domains, arms and loops
+        ({"body": "%l: bool = le %k, %m\n" + CHECK.format("%l", "%k", "E0402") + "\n" + ADDED},
+         {"body": "%l: bool = ge %z, %nil\n" + CHECK.format("%l", "%z", "E0401") + "\n" + ADDED}),
+        ({"body": ADDED}, {"body": f"%l: bool = lt %k, %n\nif %l {{\n{ADDED}\nyield\n}} else {{\nyield\n}}"}),
+        ({"body": ADDED}, {"body": f"for %j = %0, %m, %n {{\n{ADDED}\nnext\n}}"}),
+    ],
+)  # fmt: skip
+def test_what_is_jammed(there: dict[str, str], beyond: dict[str, str]) -> None:
+    assert is_jammed(**there)
+    assert not is_jammed(**beyond)
+
+
+def test_a_loop_that_carries_something_is_not_jammed() -> None:
+    text = "%s: f64 = for %j = %0, %m, %1 (%y: f64 = %nil) {\n%a: f64 = load %x[%j]\n%b: f64 = add %a, %y\nnext %b\n}"
+    assert not is_jammed("", within=text, low="%0, %m, %n")
+
+
+@pytest.mark.parametrize("m", [1, 3, 8, 17])
+@pytest.mark.parametrize("loop", ["1:m", "m:-1:1"])
+def test_values_and_gradients_with_jammed_loops(m: int, loop: str) -> None:
+    """Rows of what is read, stored to and added to; the order of lanes is that of the iterations."""
+    text = f"""
+function f(w, X, out)
+  n, m = size(X)
+  total = 0.0
+  for i in 1:n
+    z = 0.25
+    for j in 1:m
+      z += X[i, j] * w[j]
+    end
+    for j in {loop}
+      out[i, j] = X[i, j] * z + w[j]
+    end
+    total += tanh(z)
+  end
+  total + sum(out)
+end
+function g(w, X)
+  f(w, X, zeros(size(X, 1), size(X, 2)))
+end
+"""
+    module, plain = dsl.loads(text), dsl.loads(text, optimize=False, interpreter=True)
+    for n in SIZES:
+        w, X = np.linspace(1, 2, m), np.random.default_rng(n).uniform(-1, 1, (n, m))
+        assert module.g(w, X) == plain.g(w, X)
+        found, known = (dsl.grad(one.g, argnums=(0, 1))(w, X) for one in (module, plain))
+        for a, b in zip(found, known, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
+    assert "for{lanes}" in dsl.grad(module.g, argnums=(0, 1)).code_typed(w, X)
