@@ -37,6 +37,7 @@ from dsl.passes.ranges import ranges
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
+from dsl.passes.spread import spread
 from dsl.passes.unroll import unroll
 from dsl.passes.versions import versions
 
@@ -98,6 +99,7 @@ def optimise(
         run.everything()
         run.each("carry", carry, loops=True)
         run.each("fresh", fresh, loops=True)
+        run.each("spread", spread, loops=True)
         run.each("outside", outside, loops=True)
         run.each("contract", partial(contract, terms=True) if fma else round_each)
         run.each("late checks", late_checks, loops=True)

@@ -27,6 +27,7 @@ from dsl.passes.putback import putback
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
+from dsl.passes.spread import spread
 from dsl.passes.unroll import unroll
 
 
@@ -65,6 +66,7 @@ PASSES: dict[str, Callable[[Program], object]] = {
 OTHERS: dict[str, Callable[[Program], object]] = {
     "carry": each(carry),
     "lockstep": each(lockstep),
+    "spread": each(spread),
     "globals": lambda p: bind_globals(p, "main"),
     "inline rules": lambda p: inline(p, ["main"], rules=True),
     "before-ad": lambda p: optimise(p, ["main"], "before-ad", verify=True),
