@@ -15,6 +15,7 @@ from typing import Protocol
 
 from dsl.ad.activity import Activity
 from dsl.ad.decide import KEPT
+from dsl.ad.handed import Handed
 from dsl.ad.keep import place_in_nest, trip_count
 from dsl.ad.kernels import active_factors, adjoint, adjoint_numbers, bilinear, dense_numbers, numbers_of
 from dsl.ad.order import Order
@@ -22,13 +23,15 @@ from dsl.ad.plan import Construct, Key, Plan
 from dsl.ad.readings import Reading
 from dsl.ad.rules import active_operands, contribution, is_selection, needed, plus
 from dsl.ad.scopes import LoopScope, Scope
-from dsl.ad.shadows import clear_memory
+from dsl.ad.shadows import Shadows, clear_memory, or_longer
 from dsl.ir.core import Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder
 from dsl.types import BOOL, I64, LeafType, is_ref, tangent
 
 
 class ReverseCalls(Protocol):
+    shadows: Shadows
+
     def reverse_call(self, sweep: Backward, op: Op) -> None:
         """The adjoint of a call."""
 
@@ -57,6 +60,7 @@ class Backward:
             self.codes[plan.root] = root_record["itercode", plan.root]
         self.scope: Scope = Scope(None)
         self.here = plan.root
+        self.lengths: dict[Handed, Value] = {}  # of the shadows of what loops hand on
         self.mirrors: dict[Op, Op] = {}  # to each `for` its reverse
         self.order = Order(plan)
         self.conditional: set[Value] = set()
@@ -179,8 +183,11 @@ class Backward:
         From the end, in parts: an op that may leave, and what follows it up to the next such op. What follows was done
         where the iteration passed that op; where it was not passed, it was left in it (or before it)."""
         for op in region.ops:
-            if op.name == "new" and self.plan.how(("shadow", op.result)) not in KEPT:
+            if op.name == "new" and op.result in self.plan.local and self.plan.how(("shadow", op.result)) not in KEPT:
                 self._make_shadow(op)
+        for op in region.ops:
+            for handed in self.plan.handed.get(op, ()):
+                self._begin_handed(handed)
         ops, hi = region.ops, len(region.ops)
         while hi > 0:
             j = hi - 1
@@ -192,9 +199,17 @@ class Backward:
     def _make_shadow(self, op: Op) -> None:
         """The shadow of a memory that is only used in the region that makes it (`Plan.local`)."""
         t = tangent(op.result.type)
-        assert t is not None and op.result in self.plan.local
+        assert t is not None
         length = self.primal(op.args[0])
         self.scope.made["shadow", op.result] = self.b.op("new", (length,), (t,)).result
+
+    def _begin_handed(self, handed: Handed) -> None:
+        """The shadow of what a loop gives, as long as that of what it begins with is, if it may be that."""
+        size = self.b.i64(0) if handed.size is None else self.primal(handed.size)
+        init = self.shadow(handed.init)
+        length = or_longer(size, init, self.b)
+        self.lengths[handed] = length
+        self.scope.made["shadow", handed.result] = self.b.op("new", (length,), (init.type,)).result
 
     def _does(self, op: Op) -> bool:
         return op in self.activity.live
@@ -379,6 +394,8 @@ class Backward:
         for k in active:
             d = self.given[op].get(k)
             inits.append(self.zero_cotangent(carried[k], self.b) if d is None else d)
+        handed = self.plan.handed.get(op, [])
+        shadows = [self.shadow(h.result) for h in handed]
         trips = self.value(("trips", op))
         start = self.fetch(("start", op)) if c.fields and c not in self.plan.nests else None
         before = self.order.begin()
@@ -388,15 +405,22 @@ class Backward:
             self.codes[c] = None
             place = b.prim("add", start, region.params[0]) if start is not None else self._place_in_nest(c, b)
             self._load_record(c, place, b)
+            for h, shadow in zip(handed, region.params[1:], strict=False):
+                self.scope.made["shadow", h.made] = shadow
+                self.scope.made["shadow", h.param] = b.op("new", (self.lengths[h],), (shadow.type,)).result
 
-        scope, ends = self._body(op, c, [I64], active, carried, inits, begin)
+        scope, ends = self._body(op, c, [I64, *(s.type for s in shadows)], active, carried, inits, begin)
         b, region = self.b, scope.region
         last = b.prim("sub", trips, b.i64(1))
-        args = [last, b.i64(0), b.i64(-1), *inits, *(init for _, _, init in scope.carried)]
+        args = [last, b.i64(0), b.i64(-1), *shadows, *inits, *(init for _, _, init in scope.carried)]
+        ends[:0] = [scope.made["shadow", h.param] for h in handed]
         Builder(region, op.span).next_(*ends)
         self.mirrors[op] = b.op("for", args, [e.type for e in ends], [region])
         self.order.end(c, before)
-        self._give(op, op.args[3:], active, scope, self.mirrors[op].results)
+        self._give(op, op.args[3:], active, scope, self.mirrors[op].results[len(handed) :])
+        for h, left in zip(handed, self.mirrors[op].results, strict=False):
+            self.order.hands_on(h.init, c)
+            self.calls.shadows.add_to(self.shadow(h.init), left, self.b)
 
     def _op_loop(self, op: Op) -> None:
         self._take(op)
@@ -571,7 +595,7 @@ class Backward:
 
     def _op_new(self, op: Op) -> None:
         """Memory begins as zero: what remains of its cotangent is dropped, so that the reverse may run again."""
-        if op.result not in self.plan.local:
+        if not self.plan.makes_shadow_later(op.result):
             self.order.takes(op.result, self.here)
             clear_memory(self.shadow(op.result), self.b)
 

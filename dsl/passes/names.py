@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from dsl.ir.core import Function, Op, Value
+from dsl.ir.core import Function, Op, Region, Value
+from dsl.types import is_ref
 
 MAKE = frozenset({"new", "shadow"})
 _HANDS_ON = {"store": 1, "push": 1, "pack": 0}  # from which operand on another memory refers to them
@@ -19,6 +20,8 @@ class Names:
         self.params = frozenset(fn.params)
         made: set[Value] = set()
         known_by_more: set[Value] = set()
+        self.number: dict[Value, int] = {}  # of references, in the order in which they come about
+        self._count(fn.body)
         for op in fn.body.walk():
             if op.name in MAKE:
                 made.add(op.result)
@@ -28,15 +31,28 @@ class Names:
             a for op in fn.body.walk() if op.name in _HANDS_ON for a in op.args[_HANDS_ON[op.name] :]
         )
 
+    def _count(self, region: Region) -> None:
+        def count(values: Iterable[Value]) -> None:
+            self.number.update((v, len(self.number)) for v in values if is_ref(v.type))
+
+        count(region.params)
+        for op in region.ops:
+            for inner in op.regions:
+                self._count(inner)
+            count(op.results)
+
     def dies(self, m: Value) -> bool:
         """Whether nobody can look at a memory when the function has failed: it has made it, and handed it to none."""
         return isinstance(m.owner, Op) and m.owner.name == "new" and m not in self.handed_on
 
     def differ(self, m: Value, x: Value, later: Collection[Value] = ()) -> bool:
-        """Whether two memories are certainly different ones; m is there before anything of `later` is made."""
+        """Whether two memories are certainly different ones; m is there before anything of `later` is made. (Of two
+        names that are in scope, the one that comes about last is no other's memory where it is made.)"""
         if m is x:
             return False
         if m in self.private or x in self.private or (x in later and is_made(x)):
+            return True
+        if m in self.number and x in self.number and is_made(max(m, x, key=self.number.__getitem__)):
             return True
         return (is_made(m) and (is_made(x) or x in self.params)) or (m in self.params and is_made(x))
 
