@@ -68,6 +68,7 @@ class Frame:
 
 
 _ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
+_NARROW = '!{!"llvm.loop.vectorize.width", i32 4}'
 _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
 _LANES = (_NOT_INTERLEAVED, '!{!"llvm.loop.unroll.disable"}', '!{!"llvm.loop.vectorize.followup_vectorized"}')
 _SUM_WIDTH = 4
@@ -305,6 +306,8 @@ class FunctionEmitter:
         top.incoming.append((self.block, [after, *values]))
         out.incoming.append((self.block, values))
         properties = [_ONCE] if carried and short else [_ONCE, _NOT_INTERLEAVED]
+        if op.attrs.get("few"):
+            properties = [_ONCE, _NOT_INTERLEAVED, _NARROW]
         if op.attrs.get("lanes"):
             self.group = ""
             properties = [*_LANES, f'!{{!"llvm.loop.parallel_accesses", {group}}}']

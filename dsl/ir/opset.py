@@ -48,7 +48,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("null", "%0: mem<f64> = null", "the reference to nothing; only ever loaded from by code never reached", pure=True),
         # ---- control flow (see core)
         OpInfo("if", "%2: f64 = if %c { … } else { … }", "one of two regions", ),
-        OpInfo("for", "%2: f64 = for %i = %lo, %hi, %step (%c: f64 = %init) { … }", "counted loop, no exits; region params (i, carried…); args (lo, hi, step, inits…); attrs lanes (True: no iteration stores to memory that another one loads from or stores to, and it carries nothing: they may be done at once), checkpoint (True: `checkpoint for …`, in blocks that reverse mode runs again)"),
+        OpInfo("for", "%2: f64 = for %i = %lo, %hi, %step (%c: f64 = %init) { … }", "counted loop, no exits; region params (i, carried…); args (lo, hi, step, inits…); attrs lanes (True: no iteration stores to memory that another one loads from or stores to, and it carries nothing: they may be done at once), few (True: it has less than 8 iterations; made by `passes.spread`), checkpoint (True: `checkpoint for …`, in blocks that reverse mode runs again)"),
         OpInfo("loop", "%2: f64 = loop (%c: f64 = %init) { … }", "loop until a break; region params are the carried values; args their initial values"),
         OpInfo("yield", "yield %a", "ends an arm"),
         OpInfo("next", "next %a", "the next iteration of the innermost loop or for"),

@@ -35,6 +35,7 @@ Aside: TypeAlias = dict[tuple[LeafType, int], Op]  # memory for the sums of a lo
 LANES = 16
 STRIP = 15 * LANES
 FEW = 32
+GROUP = 8  # iterations that are whole vectors, however wide these are
 MOST_SUMS = 6
 MOST_OPS = 150  # of a loop that is there twice afterwards
 
@@ -90,16 +91,21 @@ def _sums(loop: Op) -> dict[int, list[Op]]:
     first, last = map(known, loop.args[:2])
     if isinstance(first, int) and isinstance(last, int) and abs(last - first) < FEW:
         return {}
-    users: dict[Value, list[Op]] = defaultdict(list)
-    for op in body.ops:
-        for a in op.args:
-            users[a].append(op)
-    pairs = zip(body.params[1:], body.terminator.args, strict=True)
-    sums = {k: chain for k, (p, end) in enumerate(pairs) if (chain := _chain(p, end, users))}
+    sums = loose_sums(body)
     if not sums or len(sums) > MOST_SUMS or len(waiting(body)) > len(sums):
         return {}
     moving = (op for op in body.ops if op.name in _WRITES)
     return sums if all((found := line(op.args[1], loop)) is not None and found[0] for op in moving) else {}
+
+
+def loose_sums(body: Region) -> dict[int, list[Op]]:
+    """Which of the values that a counted loop carries are sums without an order, and by what additions."""
+    users: dict[Value, list[Op]] = defaultdict(list)
+    for op in body.walk():
+        for a in op.args:
+            users[a].append(op)
+    pairs = zip(body.params[1:], body.terminator.args, strict=True)
+    return {k: chain for k, (p, end) in enumerate(pairs) if (chain := _chain(p, end, users))}
 
 
 def _chain(p: Value, end: Value, users: Mapping[Value, list[Op]]) -> list[Op]:
@@ -107,10 +113,16 @@ def _chain(p: Value, end: Value, users: Mapping[Value, list[Op]]) -> list[Op]:
     chain: list[Op] = []
     v = p
     while v is not end:
-        if len(users[v]) != 1 or not _is_loose(users[v][0]):
+        if len(users[v]) != 1:
             return []
-        chain += users[v]
-        v = chain[-1].result
+        (op,) = users[v]
+        if op.name == "for" and v in op.args[3:]:
+            v = op.results[op.args.index(v) - 3]  # where this is a sum
+        elif _is_loose(op):
+            v = op.result
+        else:
+            return []
+        chain.append(op)
     return chain if len(users[v]) == 1 and p.type in (F64, F32) else []
 
 
@@ -152,9 +164,9 @@ def _strips(loop: Op, sums: Mapping[int, list[Op]], distance: Value, aside: Asid
     kept = [k for k in range(len(types)) if k not in sums]
     loop.args = [first, inside.prim(way, first, left), step, *(carried[k] for k in kept)]
     loop.results = [Value(types[k], loop) for k in kept]
-    strip.ops.append(loop)
-    following = dict(zip(kept, loop.results, strict=True))
-    _fill_up(memories.values(), inside.prim("add", left, inside.i64(1)), inside)
+    count = inside.prim("add", left, inside.i64(1))
+    following = dict(zip(kept, _in_groups(loop, left, count, inside), strict=True))
+    _fill_up(memories.values(), count, inside)
     groups = inside.prim("idiv", inside.prim("add", left, inside.i64(LANES)), inside.i64(LANES))
     for k, m in memories.items():
         total = inside.op("lanesum", (m, groups), (types[k],), count=LANES).result
@@ -162,6 +174,21 @@ def _strips(loop: Op, sums: Mapping[int, list[Op]], distance: Value, aside: Asid
     inside.next_(*(following[k] for k in range(len(types))))
     strips = b.prim("idiv", distance, b.i64(STRIP))
     return b.op("for", (b.i64(0), strips, b.i64(1), *inits), types, [strip]).results
+
+
+def _in_groups(loop: Op, left: Value, count: Value, b: Builder) -> list[Value]:
+    """A loop in two parts: so many iterations as make whole vectors, and the few that are left. (Where none are, the
+    second one is from the last index to the one before, since there may be no index behind.)"""
+    first, last, _, *inits = loop.args
+    onwards, back = ("add", "sub") if known(loop.args[2]) == 1 else ("sub", "add")
+    whole = b.prim("mul", b.prim("idiv", count, b.i64(GROUP)), b.i64(GROUP))
+    none = b.prim("select", b.prim("eq", whole, count), b.i64(1), b.i64(0))
+    few = clone_op(loop, dict(zip(inits, loop.results, strict=True)))
+    few.args[:2] = b.prim(onwards, first, b.prim("min", whole, left)), b.prim(back, last, none)
+    few.attrs["few"] = True
+    loop.args[1] = b.prim(onwards, first, b.prim("sub", whole, b.i64(1)))
+    b.region.ops += [loop, few]
+    return few.results
 
 
 def _put_aside(loop: Op, sums: Mapping[int, list[Op]], first: Value, aside: Aside) -> dict[int, Value]:

@@ -80,13 +80,16 @@ def test_loops_that_do_not_run(low: int, high: int) -> None:
     assert compile_unit(program, "f", 3).call([Memory([]), low, high]) == [0.25]
 
 
-def test_counters_at_the_end_of_the_range() -> None:
-    """An index and the end of a strip are no larger than the last one."""
-    text = SUM.replace("TYPE", "f64").replace("STEP", "1").replace("load %x[%i]", "tof64 %i")
+@pytest.mark.parametrize("step", [1, -1])
+def test_counters_at_the_end_of_the_range(step: int) -> None:
+    """No index is larger than the last one."""
+    text = SUM.replace("TYPE", "f64").replace("STEP", str(step)).replace("load %x[%i]", "tof64 %i")
     program = parse_program(text)
     spread(program.functions["f"])
-    for low, high in ((HUGE - 299, HUGE), (-HUGE - 1, -HUGE + 298)):
-        expected = [in_lanes([float(k) for k in range(low, high + 1)])]
+    for low, high in ((HUGE - 299, HUGE), (HUGE - 239, HUGE), (HUGE - 39, HUGE), (-HUGE - 1, -HUGE + 298)):
+        if step == -1:
+            low, high = -1 - low, -1 - high
+        expected = [in_lanes([float(k) for k in range(low, high + step, step)])]
         assert run(program, "f", [Memory([]), low, high]) == expected
         assert compile_unit(program, "f", 3).call([Memory([]), low, high]) == expected
 
