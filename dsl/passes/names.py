@@ -13,8 +13,8 @@ BY_NAME = frozenset({"load", "store", "acc", "len"})  # all that is done to memo
 
 
 class Names:
-    """Of a function. Private memories are known by one name only, that of what makes them; to those that are handed on
-    another memory may refer."""
+    """Of a function. Private memories are known by one name only, that of what makes them, as long as the function
+    runs; to those that are handed on another memory may refer."""
 
     def __init__(self, fn: Function) -> None:
         self.params = frozenset(fn.params)
@@ -25,7 +25,8 @@ class Names:
         for op in fn.body.walk():
             if op.name in MAKE:
                 made.add(op.result)
-            known_by_more.update(op.args[op.name in BY_NAME :])
+            if op.name != "return":
+                known_by_more.update(op.args[op.name in BY_NAME :])
         self.private = frozenset(made - known_by_more)
         self.handed_on = frozenset(
             a for op in fn.body.walk() if op.name in _HANDS_ON for a in op.args[_HANDS_ON[op.name] :]

@@ -39,6 +39,7 @@ from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
 from dsl.passes.spread import spread
 from dsl.passes.unroll import unroll
+from dsl.passes.upwards import upwards
 from dsl.passes.versions import versions
 
 Stage: TypeAlias = Literal["before-ad", "after-ad"]
@@ -97,6 +98,7 @@ def optimise(
         run.each("cse", cse)
         run.each("dce", partial(dce, quiet=quiet))
         run.everything()
+        run.each("upwards", upwards, loops=True)
         run.each("carry", carry, loops=True)
         run.each("fresh", fresh, loops=True)
         run.each("spread", spread, loops=True)

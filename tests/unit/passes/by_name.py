@@ -29,6 +29,7 @@ from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
 from dsl.passes.spread import spread
 from dsl.passes.unroll import unroll
+from dsl.passes.upwards import upwards
 
 
 def each(transform: Callable[[Function], bool]) -> Callable[[Program], object]:
@@ -67,6 +68,7 @@ OTHERS: dict[str, Callable[[Program], object]] = {
     "carry": each(carry),
     "lockstep": each(lockstep),
     "spread": each(spread),
+    "upwards": each(upwards),
     "globals": lambda p: bind_globals(p, "main"),
     "inline rules": lambda p: inline(p, ["main"], rules=True),
     "before-ad": lambda p: optimise(p, ["main"], "before-ad", verify=True),
