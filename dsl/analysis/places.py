@@ -99,6 +99,18 @@ def line(index: Value, loop: Op) -> tuple[int, Polynomial] | None:
     return slope.get((), 0), form.get(None, {})
 
 
+def affine(index: Value, loops: Sequence[Op]) -> Affine | None:
+    """An index as a sum of counters of a nest times what the nest leaves alone; None: it is none."""
+    return _Reader(loops).read(index)
+
+
+def steady(index: Value, loops: Sequence[Op]) -> bool:
+    """Whether an index grows by one with the counter of the innermost loop, and by the same number with that of each
+    loop around it."""
+    form = affine(index, loops)
+    return form is not None and form.get(loops[-1].regions[0].params[0]) == ONE
+
+
 def less(a: Polynomial, b: Polynomial) -> Polynomial:
     """What the first is more than the second."""
     return _plus(a, _scaled(b, -1))

@@ -23,6 +23,7 @@ from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
 from dsl.passes.fresh import fresh
+from dsl.passes.gaps import gaps
 from dsl.passes.inline import inline
 from dsl.passes.lanes import lanes
 from dsl.passes.late import late_checks
@@ -84,6 +85,7 @@ def optimise(
     if len(program.functions) > 1:
         run.done("reachable", reachable(program, roots))
     if not final:
+        run.each("gaps", gaps, loops=True)
         run.each("localise", localise, loops=True)
     if final:
         run.everything()

@@ -3,7 +3,8 @@
     for %i = %n, %0, -1 { … }      becomes      for %i = %0, %n, 1 { … }
 
 Memory is read from its beginning to its end then, as processors expect it, and vectors need not be turned around, each
-time that one is loaded or stored. The loop, which may have counted loops in it, does not fail, and carries nothing but
+time that one is loaded or stored; but a loop without a loop in it goes the way of the loop around, where that goes
+through memory row by row. The loop, which may have counted loops in it, does not fail, and carries nothing but
 sums without an order (`passes.contract`). Its iterations do not wait for each other: memory that it stores to it only
 stores to and loads from at one place, another one in each iteration; memory that it adds to it only adds to (cotangents
 have no order in which they add up). What is written is certainly different memory from all else that is read or
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from dsl.analysis.places import difference, distinct, line, polynomial
+from dsl.analysis.places import affine, difference, distinct, line, polynomial
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder, known
 from dsl.passes.names import Names
@@ -34,20 +35,30 @@ def upwards(fn: Function) -> bool:
     return _region(fn.body, Names(fn))
 
 
-def _region(region: Region, names: Names) -> bool:
+def _region(region: Region, names: Names, around: Op | None = None) -> bool:
     changed = False
     ops: list[Op] = []
     for op in region.ops:
-        for inner in op.regions:
-            changed |= _region(inner, names)
-        if op.name == "for" and known(op.args[2]) == -1 and _may_turn(op, names):
+        downwards = op.name == "for" and known(op.args[2]) == -1
+        if downwards and not (around and _is_next_row(op, around)) and _may_turn(op, names):
             b = Builder(Region(), op.span)
             op.args[:3] = [op.args[1], op.args[0], b.i64(1)]
             ops += b.region.ops
             changed = True
         ops.append(op)
+        for inner in op.regions:
+            changed |= _region(inner, names, op if op.name == "for" and known(op.args[2]) == -1 else None)
     region.ops[:] = ops
     return changed
+
+
+def _is_next_row(loop: Op, around: Op) -> bool:
+    """Whether a loop without a loop in it goes on in memory where the iteration before of one around it, which counts
+    down, has ended."""
+    (body,) = loop.regions
+    counters = (around.regions[0].params[0], body.params[0])
+    places = [affine(op.args[1], (around, loop)) for op in body.ops if op.name in _ACCESS]
+    return any(form is None or all(form.get(c) for c in counters) for form in places)
 
 
 def _may_turn(loop: Op, names: Names) -> bool:

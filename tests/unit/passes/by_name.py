@@ -14,6 +14,7 @@ from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
 from dsl.passes.fresh import fresh
+from dsl.passes.gaps import gaps
 from dsl.passes.globals import bind_globals
 from dsl.passes.inline import inline
 from dsl.passes.licm import licm
@@ -52,6 +53,7 @@ PASSES: dict[str, Callable[[Program], object]] = {
     "cse": each(cse),
     "copies": each(copies),
     "fresh": each(fresh),
+    "gaps": each(gaps),
     "merge": each(merge),
     "licm": each(partial(licm, exact=False)),
     "exact licm": each(partial(licm, exact=True)),
