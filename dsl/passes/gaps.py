@@ -43,9 +43,7 @@ def _region(region: Region) -> bool:
     for op in list(region.ops):
         for inner in op.regions:
             changed |= _region(inner)
-        if op.name == "len":
-            continue
-        for m in [m for m in mentioned(op) if m in waiting]:
+        for m in [m for m in mentioned(op) if m in waiting] if waiting and op.name != "len" else ():
             made, *copy = waiting[m]
             if not copy and _is_copy(op, made):
                 waiting[m] = [made, op]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
-from dsl.ir.core import Function, Op, Region, Value
+from dsl.ir.core import Function, Op, Value
 from dsl.types import is_ref
 
 MAKE = frozenset({"new", "shadow"})
@@ -20,27 +20,20 @@ class Names:
         self.params = frozenset(fn.params)
         made: set[Value] = set()
         known_by_more: set[Value] = set()
-        self.number: dict[Value, int] = {}  # of references, in the order in which they come about
-        self._count(fn.body)
+        references = [p for p in fn.params if is_ref(p.type)]
         for op in fn.body.walk():
+            references += [r for r in op.results if is_ref(r.type)]
+            for region in op.regions:
+                references += [p for p in region.params if is_ref(p.type)]
             if op.name in MAKE:
                 made.add(op.result)
             if op.name != "return":
                 known_by_more.update(op.args[op.name in BY_NAME :])
+        self.number = {v: k for k, v in enumerate(references)}  # in the order in which they come about
         self.private = frozenset(made - known_by_more)
         self.handed_on = frozenset(
             a for op in fn.body.walk() if op.name in _HANDS_ON for a in op.args[_HANDS_ON[op.name] :]
         )
-
-    def _count(self, region: Region) -> None:
-        def count(values: Iterable[Value]) -> None:
-            self.number.update((v, len(self.number)) for v in values if is_ref(v.type))
-
-        count(region.params)
-        for op in region.ops:
-            for inner in op.regions:
-                self._count(inner)
-            count(op.results)
 
     def dies(self, m: Value) -> bool:
         """Whether nobody can look at a memory when the function has failed: it has made it, and handed it to none."""

@@ -8,6 +8,7 @@ be added is put aside, `STRIP` iterations at a time, and then added up in 16 lan
     if (there are `FEW` iterations or more) {
       for (strips) (%s: f64 = %init) {
         for %i = (a strip) { …; store %aside[…], %x; next }
+        (where an iteration takes long, in two loops: whole vectors, and the `few` iterations that are left)
         … zeros up to a multiple of 16; %sum = lanesum %aside, …; %t = add %s, %sum; next %t
       }
     } else { … the loop as it was … }
@@ -41,6 +42,10 @@ MOST_OPS = 150  # of a loop that is there twice afterwards
 
 _ALLOWED = frozenset({"const", "load", "store", "acc", "len", "next"})
 _WRITES = frozenset({"store", "acc"})
+_QUICK = frozenset({
+    "neg", "add", "sub", "mul", "fma", "strongmul", "abs", "min", "max", "select", "tof64", "tof32", "toi64",
+    "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not",
+})  # fmt: skip
 
 
 def spread(fn: Function) -> bool:
@@ -165,7 +170,9 @@ def _strips(loop: Op, sums: Mapping[int, list[Op]], distance: Value, aside: Asid
     loop.args = [first, inside.prim(way, first, left), step, *(carried[k] for k in kept)]
     loop.results = [Value(types[k], loop) for k in kept]
     count = inside.prim("add", left, inside.i64(1))
-    following = dict(zip(kept, _in_groups(loop, left, count, inside), strict=True))
+    strip.ops.append(loop)
+    parts = _in_groups(loop, left, count, inside) if _takes_long(loop) else loop.results
+    following = dict(zip(kept, parts, strict=True))
     _fill_up(memories.values(), count, inside)
     groups = inside.prim("idiv", inside.prim("add", left, inside.i64(LANES)), inside.i64(LANES))
     for k, m in memories.items():
@@ -174,6 +181,11 @@ def _strips(loop: Op, sums: Mapping[int, list[Op]], distance: Value, aside: Asid
     inside.next_(*(following[k] for k in range(len(types))))
     strips = b.prim("idiv", distance, b.i64(STRIP))
     return b.op("for", (b.i64(0), strips, b.i64(1), *inits), types, [strip]).results
+
+
+def _takes_long(loop: Op) -> bool:
+    """Whether an iteration by itself takes so long that a few of them should be a vector, too."""
+    return any(op.name in PRIMITIVES and op.name not in _QUICK for op in loop.regions[0].ops)
 
 
 def _in_groups(loop: Op, left: Value, count: Value, b: Builder) -> list[Value]:
@@ -187,6 +199,7 @@ def _in_groups(loop: Op, left: Value, count: Value, b: Builder) -> list[Value]:
     few.args[:2] = b.prim(onwards, first, b.prim("min", whole, left)), b.prim(back, last, none)
     few.attrs["few"] = True
     loop.args[1] = b.prim(onwards, first, b.prim("sub", whole, b.i64(1)))
+    b.region.ops.remove(loop)
     b.region.ops += [loop, few]
     return few.results
 

@@ -11,7 +11,8 @@ import pytest
 
 import dsl
 from dsl.interp import Memory, run
-from dsl.ir.text import parse_program
+from dsl.ir.core import Program
+from dsl.ir.text import parse_program, print_program
 from dsl.ir.verifier import verify
 from dsl.passes.spread import FEW, STRIP, spread
 from dsl.runtime.engine import compile_unit
@@ -22,9 +23,11 @@ SUM = """
 fn @f(%x: mem<TYPE>, %lo: i64, %hi: i64) -> TYPE {
   %one: i64 = const STEP
   %nil: TYPE = const 0.25
+  %one.f: TYPE = const 1.0
   %s: TYPE = for %i = %lo, %hi, %one (%t: TYPE = %nil) {
     %v: TYPE = load %x[%i]
-    %u: TYPE = add %t, %v {loose=True}
+    %w: TYPE = WORK %v, %one.f
+    %u: TYPE = add %t, %w {loose=True}
     next %u
   }
   return %s
@@ -51,12 +54,21 @@ def in_lanes(numbers: Sequence[float]) -> float:
     return total
 
 
-@pytest.mark.parametrize("step", [1, -1])
-@pytest.mark.parametrize("type", ["f64", "f32"])
-def test_the_order_is_the_same_everywhere(type: str, step: int) -> None:
-    program = parse_program(SUM.replace("TYPE", type).replace("STEP", str(step)))
+def summing(type: str = "f64", step: int = 1, work: str = "mul", of: str = "load %x[%i]") -> Program:
+    """Sums of numbers times one, or by one: a division takes long."""
+    text = SUM.replace("TYPE", type).replace("STEP", str(step)).replace("WORK", work).replace("load %x[%i]", of)
+    program = parse_program(text)
     assert spread(program.functions["f"])
     verify(program)
+    assert ("for{few}" in print_program(program)) == (work == "div")
+    return program
+
+
+@pytest.mark.parametrize("work", ["mul", "div"])
+@pytest.mark.parametrize("step", [1, -1])
+@pytest.mark.parametrize("type", ["f64", "f32"])
+def test_the_order_is_the_same_everywhere(type: str, step: int, work: str) -> None:
+    program = summing(type, step, work)
     units = [compile_unit(program, "f", level) for level in (0, 2, 3)]
     rng = random.Random(step)
     for n in LENGTHS:
@@ -74,18 +86,16 @@ HUGE = 2**63 - 1
 @pytest.mark.parametrize(("low", "high"), [(5, 4), (HUGE, -HUGE), (0, -1), (1, -HUGE), (HUGE - 1, 1)])
 def test_loops_that_do_not_run(low: int, high: int) -> None:
     """Also where the distance between the bounds is no i64."""
-    program = parse_program(SUM.replace("TYPE", "f64").replace("STEP", "1"))
-    spread(program.functions["f"])
+    program = summing()
     assert run(program, "f", [Memory([]), low, high]) == [0.25]
     assert compile_unit(program, "f", 3).call([Memory([]), low, high]) == [0.25]
 
 
+@pytest.mark.parametrize("work", ["mul", "div"])
 @pytest.mark.parametrize("step", [1, -1])
-def test_counters_at_the_end_of_the_range(step: int) -> None:
+def test_counters_at_the_end_of_the_range(step: int, work: str) -> None:
     """No index is larger than the last one."""
-    text = SUM.replace("TYPE", "f64").replace("STEP", str(step)).replace("load %x[%i]", "tof64 %i")
-    program = parse_program(text)
-    spread(program.functions["f"])
+    program = summing("f64", step, work, "tof64 %i")
     for low, high in ((HUGE - 299, HUGE), (HUGE - 239, HUGE), (HUGE - 39, HUGE), (-HUGE - 1, -HUGE + 298)):
         if step == -1:
             low, high = -1 - low, -1 - high
