@@ -348,16 +348,15 @@ class _Splitter:
 
     def _tape(self, c: Construct, b: Builder) -> Value:
         """Bytes that an iteration keeps, as far as that is known where the loop begins."""
-        longest: Value | None = None
+        longest = self._longest(c, b)
         total = b.f64(0.0)
         for d in _inner(self.plan, c):
             each = b.f64(self.plan.bytes_of(d))
             unknown = sum(record_bytes(a.type.fields) for a in self.plan.held[d].values() if a.count is None)
             if unknown:
-                longest = longest or self._longest(c, b)
                 each = b.prim("add", each, b.prim("mul", b.f64(unknown), longest))
             if unknown or self.plan.bytes_of(d):
-                total = b.prim("add", total, b.prim("mul", each, self._runs(d, c, b)))
+                total = b.prim("add", total, b.prim("mul", each, self._runs(d, c, longest, b)))
         return total
 
     def _longest(self, c: Construct, b: Builder) -> Value:
@@ -367,8 +366,9 @@ class _Splitter:
         lengths = [self._length(v, b) for v in memories]
         return _largest(lengths, b) or b.f64(UNKNOWN_TRIPS)
 
-    def _runs(self, d: Construct, c: Construct, b: Builder) -> Value:
-        """How often a loop's body is run in one iteration of a loop around it."""
+    def _runs(self, d: Construct, c: Construct, longest: Value, b: Builder) -> Value:
+        """How often a loop's body is run in one iteration of a loop around it, about: what goes over arrays, as often
+        as the longest has elements."""
         runs = b.f64(1.0)
         at: Construct | None = d
         while at is not None and at is not c:
@@ -377,6 +377,8 @@ class _Splitter:
             if bounds and not any(known(v) is None and self.plan.encloses(c, self.plan.owner[v]) for v in bounds):
                 values = [b.i64(int(k)) if (k := known(v)) is not None else self.new[v] for v in bounds]
                 count = b.prim("tof64", trip_count(values, b))
+            elif at.op.name == "for" and _has_size_of_array(self.plan, at.op):
+                count = longest
             else:
                 count = b.f64(UNKNOWN_TRIPS)
             runs, at = b.prim("mul", runs, count), at.parent

@@ -81,6 +81,10 @@ class Decisions:
         if kind == "trips":
             return None if self._all else [("primal", v) for v in what.args[:3]]
         assert isinstance(what, Value)
+        if kind == "shadow" and what in self.plan.handed_on:
+            handed = self.plan.handed_on[what]
+            size = [] if handed.size is None else [("primal", handed.size)]
+            return [*size, ("shadow", handed.init)]
         if what in self.plan.counter:
             loop = self.plan.counter[what]
             return [("primal", loop.args[0]), ("primal", loop.args[2])] if kind == "primal" else None
@@ -158,7 +162,7 @@ class Decisions:
 
     def _saved(self, key: Key) -> int:
         """The cost of keeping a value."""
-        if key[0] == "shadow" and key[1] in self.plan.local:
+        if key[0] == "shadow" and self.plan.makes_shadow_later(key[1]):
             return INFINITE  # nobody makes it in the forward sweep
         each = SAVED_VALUE + SAVED_BYTE * self.plan.key_bytes(key)
         if key[0] == "copy" and (reading := self.reading(key[1])) is not None:
@@ -213,6 +217,8 @@ class Decisions:
 
     def _in_scope(self, key: Key) -> bool:
         own = self.plan.key_owner(key)
+        if key[0] == "shadow" and key[1] in self.plan.handed_on:
+            return False
         return self.plan.activity.pattern.in_place and own is self.plan.root and not self.is_free(key)
 
     def _note(self, key: Key, nodes: dict[Key, int], behind: set[int]) -> None:

@@ -86,7 +86,9 @@ class Forward:
     # ------------------------------------------------------------ duals
     def carries(self, v: Value) -> bool:
         """Whether a dual of v travels through control flow."""
-        return self.activity.shadowed(v) or (self.scalars and self.activity.varied(v))
+        if self.activity.shadowed(v):
+            return self.keeper is None or not self.keeper.makes_shadow_later(v)
+        return self.scalars and self.activity.varied(v)
 
     def dual(self, v: Value) -> Value | None:
         """The dual of a value; None: zero."""
@@ -379,8 +381,7 @@ class Forward:
     # ---- memory
     def _op_new(self, op: Op, b: Builder, stack: list[Op]) -> None:
         new = self._copy(op, b)
-        later = self.keeper is not None and self.keeper.makes_shadow_later(op.result)
-        if self.activity.shadowed(op.result) and not later:
+        if self.carries(op.result):
             t = tangent(op.result.type)
             assert t is not None
             self.set_dual(op.result, b.op("new", new.args, (t,)).result, b)

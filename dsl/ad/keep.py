@@ -67,7 +67,7 @@ class Saver:
         return key in self.plan.keys
 
     def makes_shadow_later(self, m: Value) -> bool:
-        return m in self.plan.local
+        return self.plan.makes_shadow_later(m)
 
     def define(self, key: Key, v: Value) -> None:
         if key not in self.plan.keys:

@@ -36,6 +36,12 @@ class Order:
         for c in _around(here):
             self._added[c].add(self._memory(m))
 
+    def hands_on(self, m: Value, c: Construct) -> None:
+        """A loop has handed shadows on from iteration to iteration, and adds the last one to that of a memory."""
+        self.fixed.add(c)
+        assert c.parent is not None
+        self.adds(m, c.parent)
+
     def calls(self, op: Op, here: Construct) -> None:
         """The adjoint of a call does anything to the memory that it is told of."""
         self.fixed.update(_around(here))

@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 from dsl.ad.activity import Activity
 from dsl.ad.again import CHECKPOINT, copied
 from dsl.ad.decide import Decisions, How, save_all
+from dsl.ad.handed import find_handed
 from dsl.ad.held import HEADER, Held, held
 from dsl.ad.kernels import (
     active_factors,
@@ -121,6 +122,8 @@ class Plan:
         self.fused: set[Construct] = set()  # loops whose reverse is done in the same iterations (`fuse`)
         self.nests = self._find_nests() if activity.pattern.in_place else {}
         self.local = frozenset() if save_all() else self._find_local()
+        self.handed = {} if save_all() else find_handed(self)
+        self.handed_on = {v: h for handed in self.handed.values() for h in handed for v in h.names}
         self.again = self._find_again()
         self.notes: dict[Op, str] = {}  # on loops, for a person
         self.blocks: set[Op] = set()  # loops whose iterations are blocks of another one (`blocks`)
@@ -241,6 +244,10 @@ class Plan:
                     made.append((op, region))
         return frozenset(op.result for op, region in made if op.result not in handed and self._may_be_local(op, region))
 
+    def makes_shadow_later(self, m: Value) -> bool:
+        """Whether the reverse sweep makes the shadow of a memory."""
+        return m in self.local or m in self.handed_on
+
     def _find_again(self) -> dict[Op, frozenset[int]]:
         """The calls that are run again, and which of their operands are copied for that."""
         found = {}
@@ -286,13 +293,15 @@ class Plan:
                 self.need_shadow(op.args[0])
                 self.keys.add(("index", op))
             case "new":
-                if op.result not in self.local:  # else there is nothing to clear
+                if not self.makes_shadow_later(op.result):  # else there is nothing to clear
                     self.need_shadow(op.result)
             case "if":
                 if all(r.terminator.name == "yield" for r in op.regions):
                     self.need(op.args[0])
             case "for":
                 self.decisions.need(("trips", op))
+                for v in (v for handed in self.handed.get(op, ()) for v in handed.names):
+                    self.need_shadow(v)
             case "call":
                 self._needs_of_call(op)
             case "kernel":

@@ -16,6 +16,7 @@ from typing import Protocol
 from dsl.ad.activity import Activity
 from dsl.ad.costs import GUARDED, LONGEST_PEELED, PEELED
 from dsl.ad.decide import KEPT
+from dsl.ad.handed import Handed
 from dsl.ad.keep import place_in_nest, trip_count
 from dsl.ad.kernels import active_factors, adjoint, adjoint_numbers, bilinear, dense_numbers, numbers_of
 from dsl.ad.order import Order
@@ -23,13 +24,15 @@ from dsl.ad.plan import Construct, Key, Plan
 from dsl.ad.readings import Reading
 from dsl.ad.rules import active_operands, contribution, is_selection, needed, plus
 from dsl.ad.scopes import LoopScope, Scope
-from dsl.ad.shadows import clear_memory
+from dsl.ad.shadows import Shadows, clear_memory, or_longer
 from dsl.ir.core import Op, Region, Value
 from dsl.ops import PRIMITIVES, Builder
 from dsl.types import BOOL, I64, LeafType, is_ref, tangent
 
 
 class ReverseCalls(Protocol):
+    shadows: Shadows
+
     def reverse_call(self, sweep: Backward, op: Op) -> None:
         """The adjoint of a call."""
 
@@ -58,6 +61,7 @@ class Backward:
             self.codes[plan.root] = root_record["itercode", plan.root]
         self.scope: Scope = Scope(None)
         self.here = plan.root
+        self.lengths: dict[Handed, Value] = {}  # of the shadows of what loops hand on
         self.mirrors: dict[Op, Op] = {}  # to each `for` its reverse
         self.order = Order(plan)
         self.conditional: set[Value] = set()
@@ -180,8 +184,11 @@ class Backward:
         From the end, in parts: an op that may leave, and what follows it up to the next such op. What follows was done
         where the iteration passed that op; where it was not passed, it was left in it (or before it)."""
         for op in region.ops:
-            if op.name == "new" and self.plan.how(("shadow", op.result)) not in KEPT:
+            if op.name == "new" and op.result in self.plan.local and self.plan.how(("shadow", op.result)) not in KEPT:
                 self._make_shadow(op)
+        for op in region.ops:
+            for handed in self.plan.handed.get(op, ()):
+                self._begin_handed(handed)
         ops, hi = region.ops, len(region.ops)
         while hi > 0:
             j = hi - 1
@@ -193,9 +200,17 @@ class Backward:
     def _make_shadow(self, op: Op) -> None:
         """The shadow of a memory that is only used in the region that makes it (`Plan.local`)."""
         t = tangent(op.result.type)
-        assert t is not None and op.result in self.plan.local
+        assert t is not None
         length = self.primal(op.args[0])
         self.scope.made["shadow", op.result] = self.b.op("new", (length,), (t,)).result
+
+    def _begin_handed(self, handed: Handed) -> None:
+        """The shadow of what a loop gives, as long as that of what it begins with is, if it may be that."""
+        size = self.b.i64(0) if handed.size is None else self.primal(handed.size)
+        init = self.shadow(handed.init)
+        length = or_longer(size, init, self.b)
+        self.lengths[handed] = length
+        self.scope.made["shadow", handed.result] = self.b.op("new", (length,), (init.type,)).result
 
     def _does(self, op: Op) -> bool:
         return op in self.activity.live
@@ -382,35 +397,45 @@ class Backward:
             inits.append(self.zero_cotangent(carried[k], self.b) if d is None else d)
         doubtful = self._doubtful.setdefault(op, set())
         doubtful |= {k for k, init in zip(active, inits, strict=True) if init in self.conditional}
+        handed = self.plan.handed.get(op, [])
+        shadows = [self.shadow(h.result) for h in handed]
         trips = self.value(("trips", op))
         start = self.fetch(("start", op)) if c.fields and c not in self.plan.nests else None
         before = self.order.begin()
 
-        def begin(number: Value, b: Builder) -> None:
-            self.counters[op] = number
+        def begin(params: Sequence[Value], b: Builder) -> None:
+            self.counters[op] = params[0]
             self.codes[c] = None
-            place = b.prim("add", start, number) if start is not None else self._place_in_nest(c, b)
+            place = b.prim("add", start, params[0]) if start is not None else self._place_in_nest(c, b)
             self._load_record(c, place, b)
+            for h, shadow in zip(handed, params[1:], strict=False):
+                self.scope.made["shadow", h.made] = shadow
+                self.scope.made["shadow", h.param] = b.op("new", (self.lengths[h],), (shadow.type,)).result
 
         def body(doubtful: set[int]) -> tuple[LoopScope, list[Value]]:
-            return self._body(op, c, [I64], active, carried, inits, lambda r, b: begin(r.params[0], b), doubtful)
+            types = [I64, *(s.type for s in shadows)]
+            return self._body(op, c, types, active, carried, inits, lambda r, b: begin(r.params, b), doubtful)
 
         scope, ends = body(doubtful)
         b = self.b
         last = b.prim("sub", trips, b.i64(1))
         left = {k for k, end in zip(active, ends, strict=False) if end in self.conditional}
-        peeled = left < doubtful and _is_peeled(c.region, scope.region)
+        peeled = left < doubtful and not handed and _is_peeled(c.region, scope.region)
         if peeled:
             inits, certain = self._peel(op, c, last, active, inits, begin)
             scope, ends = body(doubtful - certain)
             last = b.prim("sub", last, b.i64(1))
-        args = [last, b.i64(0), b.i64(-1), *inits, *(init for _, _, init in scope.carried)]
+        args = [last, b.i64(0), b.i64(-1), *shadows, *inits, *(init for _, _, init in scope.carried)]
+        ends[:0] = [scope.made["shadow", h.param] for h in handed]
         Builder(scope.region, op.span).next_(*ends)
         mirror = b.op("for", args, [e.type for e in ends], [scope.region])
         if not peeled:
             self.mirrors[op] = mirror
         self.order.end(c, before)
-        self._give(op, op.args[3:], active, scope, mirror.results)
+        self._give(op, op.args[3:], active, scope, mirror.results[len(handed) :])
+        for h, shadow in zip(handed, mirror.results, strict=False):
+            self.order.hands_on(h.init, c)
+            self.calls.shadows.add_to(self.shadow(h.init), shadow, self.b)
 
     def _peel(
         self,
@@ -419,7 +444,7 @@ class Backward:
         last: Value,
         active: Sequence[int],
         inits: Sequence[Value],
-        begin: Callable[[Value, Builder], None],
+        begin: Callable[[Sequence[Value], Builder], None],
     ) -> tuple[list[Value], set[int]]:
         """Go back through the last iteration of a `for`, if there was one, by itself. The cotangents of what was handed
         to it, and which of them are certain where there was: often all, where only some of what comes out of the loop
@@ -430,7 +455,7 @@ class Backward:
         def iteration() -> None:
             self.here = c
             self.carried[op] = dict(zip(active, inits, strict=True))
-            begin(last, self.b)
+            begin([last], self.b)
             self.region(c.region)
             found = {k: self.scope.table.get(carried[k]) for k in active}
             certain.update(k for k, d in found.items() if d is not None and d not in self.conditional)
@@ -615,7 +640,7 @@ class Backward:
 
     def _op_new(self, op: Op) -> None:
         """Memory begins as zero: what remains of its cotangent is dropped, so that the reverse may run again."""
-        if op.result not in self.plan.local:
+        if not self.plan.makes_shadow_later(op.result):
             self.order.takes(op.result, self.here)
             clear_memory(self.shadow(op.result), self.b)
 

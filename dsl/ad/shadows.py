@@ -284,6 +284,15 @@ def first_same(m: Value, known: Sequence[tuple[Value, Value]], b: Builder, make:
     return b.if_(b.op("same", (m, x), (BOOL,)).result, (v.type,), lambda arm: arm.yield_(v), other)[0]
 
 
+def or_longer(size: Value, shadow: Value, b: Builder) -> Value:
+    """A size, or the length of a shadow that is longer."""
+
+    def longer(arm: Builder) -> None:
+        arm.yield_(arm.prim("max", size, arm.op("len", (shadow,), (I64,)).result))
+
+    return b.if_(_is_null(shadow, b), (I64,), lambda arm: arm.yield_(size), longer)[0]
+
+
 def each_record(m: Value, b: Builder, body: Callable[[Builder, Value], None]) -> None:
     """Do something for the place of each record of a memory."""
     each(b, b.op("len", (m,), (I64,)).result, body)

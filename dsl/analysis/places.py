@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from dsl.ir.core import Op, Region, Value
-from dsl.ops import known
+from dsl.ops import known, made_by
 from dsl.types import I64
 
 Polynomial: TypeAlias = dict[tuple[Value, ...], int]  # coefficients of products, the factors in the order of `id`
@@ -23,8 +23,43 @@ MOST_TERMS = 8  # of a polynomial: what is longer is no index of an array
 
 
 def distinct(index: Value, loops: Sequence[Op]) -> bool:
-    """Whether an index is another one in every iteration of a nest (`for` ops, the outermost first)."""
-    return _reach(index, loops) is not None
+    """Whether an index is another one in every iteration of a nest (`for` ops, the outermost first). There may be gaps
+    between the places, as between parts of the rows of an array."""
+    reader = _Reader(loops)
+    form = reader.read(index)
+    rest = {op.regions[0].params[0]: reader.extent(op) for op in loops}
+    if form is None or None in rest.values():
+        return False
+    least = ONE  # how far apart the places of the next counter have to be
+    while rest:
+        strides = [(*found, c) for c in rest if (found := _stride(form.get(c, {}), least)) is not None]
+        if not strides:
+            return False
+        _, stride, counter = min(strides, key=lambda s: s[0])
+        extent = rest.pop(counter)
+        assert extent is not None
+        least = _product(stride, _if_some(extent[0]))
+    return True
+
+
+def _stride(p: Polynomial, least: Polynomial) -> tuple[int, Polynomial] | None:
+    """The absolute value of a stride, and how much more it is than another one, if it is no less; that is positive."""
+    for s in (p, _scaled(p, -1)):
+        more = difference(s, least)
+        if more is not None and more >= 0:
+            return more, s
+    return None
+
+
+def _if_some(count: Polynomial) -> Polynomial:
+    """What a number of iterations is, if it is not 0: of max(x, 0) that is x."""
+    (term, k), *more = count.items() or [((), 0)]
+    op = term[0].owner if not more and k == 1 and len(term) == 1 else None
+    if isinstance(op, Op) and op.name == "select" and known(op.args[1]) == 0:
+        test = made_by(op.args[0], "lt")
+        if test is not None and test.args[0] is op.args[2] and known(test.args[1]) == 0:
+            return polynomial(op.args[2])
+    return count
 
 
 def reached(index: Value, loops: Sequence[Op]) -> Polynomial | None:
@@ -62,6 +97,18 @@ def line(index: Value, loop: Op) -> tuple[int, Polynomial] | None:
     if form is None or slope is None or set(slope) - {()}:
         return None
     return slope.get((), 0), form.get(None, {})
+
+
+def affine(index: Value, loops: Sequence[Op]) -> Affine | None:
+    """An index as a sum of counters of a nest times what the nest leaves alone; None: it is none."""
+    return _Reader(loops).read(index)
+
+
+def steady(index: Value, loops: Sequence[Op]) -> bool:
+    """Whether an index grows by one with the counter of the innermost loop, and by the same number with that of each
+    loop around it."""
+    form = affine(index, loops)
+    return form is not None and form.get(loops[-1].regions[0].params[0]) == ONE
 
 
 def less(a: Polynomial, b: Polynomial) -> Polynomial:

@@ -68,6 +68,7 @@ class Frame:
 
 
 _ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
+_NARROW = '!{!"llvm.loop.vectorize.width", i32 4}'
 _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
 _PAIRED = '!{!"llvm.loop.interleave.count", i32 2}'
 _LANES = (_NOT_INTERLEAVED, '!{!"llvm.loop.unroll.disable"}', '!{!"llvm.loop.vectorize.followup_vectorized"}')
@@ -312,6 +313,8 @@ class FunctionEmitter:
         if op.attrs.get("lanes"):
             self.group = ""
             properties = [*_LANES, f'!{{!"llvm.loop.parallel_accesses", {group}}}']
+        elif op.attrs.get("few"):
+            properties = [_ONCE, _NOT_INTERLEAVED, _NARROW]
         else:
             properties = [_ONCE, *self.beside(body, size)]
         loop = self.unit.metadata.loop(*properties)
@@ -584,6 +587,42 @@ class FunctionEmitter:
         for k in range(0, count, width):
             at = self.let(f"getelementptr i8, ptr {base}, i64 {k * size}") if k else base
             sums.append(self.let(f"load <{width} x {type}>, ptr {at}, align {size}{access}"))
+        self.define(op.result, self.by_halves(sums, width, type))
+
+    def emit_lanesum(self, op: Op) -> None:
+        """A loop over the groups, of which each is as many vectors."""
+        mem, groups = op.args
+        type, count = register_type(op.result.type), op.attrs["count"]
+        access, size = self.unit.access(access_type(op.result.type)), record_size(self.fields(mem))
+        width = min(count, _SUM_WIDTH)
+        vector = f"<{width} x {type}>"
+        base = self.record(mem, "0")(0)
+        before, again, behind = self.block, self.fresh("sums"), self.fresh("summed")
+        some = self.let(f"icmp sgt i64 {self.names[groups]}, 0")
+        self.line(f"br i1 {some}, label %{again}, label %{behind}")
+        self.start(again)
+        group, following = self.fresh("%g"), self.fresh("%g")
+        old, new = ([self.fresh("%s") for _ in range(0, count, width)] for _ in range(2))
+        for register, more, t, zero in [(group, following, "i64", "0"),
+                                        *((x, y, vector, "zeroinitializer") for x, y in zip(old, new, strict=True))]:
+            self.line(f"{register} = phi {t} [ {zero}, %{before} ], [ {more}, %{again} ]")
+        start = self.let(f"mul i64 {group}, {count * size}")
+        for k, (x, y) in enumerate(zip(old, new, strict=True)):
+            place = self.let(f"add i64 {start}, {k * width * size}")
+            at = self.let(f"getelementptr i8, ptr {base}, i64 {place}")
+            here = self.let(f"load {vector}, ptr {at}, align {size}{access}")
+            self.line(f"{y} = fadd {vector} {x}, {here}")
+        self.line(f"{following} = add i64 {group}, 1")
+        more = self.let(f"icmp slt i64 {following}, {self.names[groups]}")
+        self.line(f"br i1 {more}, label %{again}, label %{behind}")
+        self.start(behind)
+        sums = []
+        for y in new:
+            sums.append(self.let(f"phi {vector} [ zeroinitializer, %{before} ], [ {y}, %{again} ]"))
+        self.define(op.result, self.by_halves(sums, width, type))
+
+    def by_halves(self, sums: list[str], width: int, type: str) -> str:
+        """What defines the sum of all elements of vectors, the first half added to the second one, and so on."""
         while len(sums) > 1:
             half = len(sums) // 2
             pairs = zip(sums[:half], sums[half:], strict=True)
@@ -593,7 +632,7 @@ class FunctionEmitter:
             x, y = (self.part(whole, f"<{width} x {type}>", range(k, k + width // 2)) for k in (0, width // 2))
             width //= 2
             whole = self.let(f"fadd <{width} x {type}> {x}, {y}")
-        self.define(op.result, f"extractelement <1 x {type}> {whole}, i64 0")
+        return f"extractelement <1 x {type}> {whole}, i64 0"
 
     def part(self, vector: str, type: str, elements: range) -> str:
         """Some elements of a vector, as a vector."""

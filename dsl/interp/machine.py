@@ -238,12 +238,25 @@ def _acc(m: _Machine, op: Op, env: Env) -> None:
 
 
 def _treesum(m: _Machine, op: Op, env: Env) -> None:
-    (type,), first = _fields(op.args[0].type), env[op.args[1]]
+    first = env[op.args[1]]
     numbers = [value for (value,) in env[op.args[0]].rows[first : first + op.attrs["count"]]]
+    env[op.result] = _by_halves(m, op.result.type, numbers)
+
+
+def _lanesum(m: _Machine, op: Op, env: Env) -> None:
+    type, count = op.result.type, op.attrs["count"]
+    rows = env[op.args[0]].rows[: env[op.args[1]] * count]
+    sums = [_zero(m, type)] * count
+    for k, (value,) in enumerate(rows):
+        sums[k % count] = m.number("add", type, sums[k % count], value)
+    env[op.result] = _by_halves(m, type, sums)
+
+
+def _by_halves(m: _Machine, type: LeafType, numbers: list[Any]) -> Any:
     while len(numbers) > 1:
         half = len(numbers) // 2
         numbers = [m.number("add", type, x, y) for x, y in zip(numbers[:half], numbers[half:], strict=True)]
-    env[op.result] = numbers[0]
+    return numbers[0]
 
 
 def _growing(op: Op, env: Env) -> list[list[Any]]:
@@ -340,7 +353,7 @@ def _shadow_of(m: _Machine, value: Any, t: LeafType, made: dict[int, Memory]) ->
 _STRAIGHT: dict[str, Callable[[_Machine, Op, Env], None]] = {
     "const": _const, "null": _null, "global": _global, "stop": _stop, "call": _call, "check": _check, "print": _print,
     "new": _new, "len": _len, "load": _load, "store": _store, "acc": _acc, "push": _push, "pop": _pop, "same": _same,
-    "address": _address, "treesum": _treesum,
+    "address": _address, "treesum": _treesum, "lanesum": _lanesum,
     "growable": _growable, "kernel": _kernel, "mark": _mark, "renew": _renew, "release": _release, "pack": _pack,
     "unpack": _unpack, "shadow": _shadow,
     "jvp": _derivative, "vjp": _derivative, "vjp_fwd": _derivative, "vjp_rev": _derivative,

@@ -48,7 +48,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("null", "%0: mem<f64> = null", "the reference to nothing; only ever loaded from by code never reached", pure=True),
         # ---- control flow (see core)
         OpInfo("if", "%2: f64 = if %c { … } else { … }", "one of two regions", ),
-        OpInfo("for", "%2: f64 = for %i = %lo, %hi, %step (%c: f64 = %init) { … }", "counted loop, no exits; region params (i, carried…); args (lo, hi, step, inits…); attrs lanes (True: no iteration stores to memory that another one loads from or stores to, and it carries nothing: they may be done at once), checkpoint (True: `checkpoint for …`, in blocks that reverse mode runs again)"),
+        OpInfo("for", "%2: f64 = for %i = %lo, %hi, %step (%c: f64 = %init) { … }", "counted loop, no exits; region params (i, carried…); args (lo, hi, step, inits…); attrs lanes (True: no iteration stores to memory that another one loads from or stores to, and it carries nothing: they may be done at once), few (True: it has less than 8 iterations; made by `passes.spread`), checkpoint (True: `checkpoint for …`, in blocks that reverse mode runs again)"),
         OpInfo("loop", "%2: f64 = loop (%c: f64 = %init) { … }", "loop until a break; region params are the carried values; args their initial values"),
         OpInfo("yield", "yield %a", "ends an arm"),
         OpInfo("next", "next %a", "the next iteration of the innermost loop or for"),
@@ -62,6 +62,7 @@ OPSET: dict[str, OpInfo] = {
         OpInfo("store", "store %m[%i], %a, %b   |   store %m[%i], %b {1}", "the same, written; args (m, i, values…)", writes=True),
         OpInfo("acc", "acc %m[%i], %a {0}", "adds to f64/f32 fields of record i; the order of several acc is unspecified; args (m, i, values…)", writes=True),
         OpInfo("treesum", "%a: f64 = treesum %m, %i {count=16}", "the sum of so many records of one number, a power of two, added up by halves: the first half to the second one, and so on; made by `passes.lockstep`", reads=True),
+        OpInfo("lanesum", "%a: f64 = lanesum %m, %groups {count=16}", "the sum of so many groups of `count` records of one number, a power of two, from record 0 on: the first records of all groups are added up in order, beginning with 0, the second ones, and so on, these sums by halves; made by `passes.spread`", reads=True),
         OpInfo("push", "push %m, %a, %b", "appends a record (all fields)", writes=True),
         OpInfo("pop", "%a: f64, %b: i64 = pop %m", "takes the last record off; the length must not be 0", reads=True, writes=True),
         OpInfo("growable", "%c: bool = growable %m", "whether records may be added and taken off: false for memory that Python owns", pure=True),

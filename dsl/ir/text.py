@@ -136,7 +136,7 @@ class _Printer:
             if op.name == "for":
                 index, *carried = region.params
                 bounds = self.uses(op.args[:3])
-                word = "for{lanes}" if op.attrs.get("lanes") else "for"
+                word = next((f"for{{{k}}}" for k in ("lanes", "few") if op.attrs.get(k)), "for")
                 opening = f"{start}{marked}{word} {self.name(index)} = {bounds}" + self.carried(carried, op.args[3:])
             elif op.name == "loop":
                 opening = f"{start}{marked}loop" + self.carried(region.params, op.args)

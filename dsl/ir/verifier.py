@@ -276,9 +276,9 @@ def _store(c: _Checker, op: Op) -> None:
 def _treesum(c: _Checker, op: Op) -> None:
     c.count(op, 2)
     c.types(op, "the place", op.args[1:], (I64,))
-    c.require(c.memory(op, op.args[0]).fields == (op.result.type,), op, "treesum gives what the records are")
+    c.require(c.memory(op, op.args[0]).fields == (op.result.type,), op, f"{op.name} gives what the records are")
     count = op.attrs.get("count", 0)
-    c.require(count > 0 and not count & (count - 1), op, "treesum adds up a power of two of records")
+    c.require(count > 0 and not count & (count - 1), op, f"{op.name} adds up a power of two of records")
 
 
 def _push(c: _Checker, op: Op) -> None:
@@ -437,7 +437,7 @@ _REGIONS = {"if": 2, "for": 1, "loop": 1}
 _RULES: dict[str, Callable[[_Checker, Op], None]] = {
     "if": _if, "for": _for, "loop": _loop, "const": _const, "null": _null, "new": _new, "len": _len, "load": _load,
     "store": _store, "acc": _store, "push": _push, "pop": _pop, "same": _same, "growable": _growable,
-    "address": _address, "treesum": _treesum,
+    "address": _address, "treesum": _treesum, "lanesum": _treesum,
     "kernel": _kernel, "mark": _mark, "renew": _release, "release": _release, "pack": _pack, "unpack": _unpack,
     "global": _global, "shadow": _shadow, "stop": _stop,
     "call": _call, "jvp": _jvp, "vjp": _vjp, "vjp_fwd": _vjp_fwd, "vjp_rev": _vjp_rev, "check": _check, "print": _print,

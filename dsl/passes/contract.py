@@ -17,7 +17,8 @@ function has the same bits wherever and however it is called, in a derivative an
 computes something again comes to the same. What differentiation adds up is `free` (an attribute of `add`): that
 is decided, with `terms`, when the function that it made has been simplified, before that is inlined or differentiated
 again. It is nobody's formula whose symmetry could be missed, so there one of two products is taken up: the one that is
-there later, so that a chain of operations gets shorter; of two that are there at once, the first.
+there later, so that a chain of operations gets shorter; of two that are there at once, the first. What a counted loop
+without a loop in it adds up in order is `loose` from then on: `passes.spread` may add it up in another one.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from dsl.records import dataclass
 from dsl.types import F32, F64
 
 FREE = "free"
+LOOSE = "loose"  # an `add` of a sum that a loop carries, whose terms come in an order that does not matter
 _LOOPS = frozenset({"for", "loop"})
 _MAKES_PRODUCTS = frozenset({"mul", "powi", "add", "neg"})
 # How long an operation takes: the sign is part of the instruction that uses it.
@@ -60,7 +62,7 @@ def round_each(fn: Function) -> bool:
     return False
 
 
-def _waiting(body: Region) -> list[Value]:
+def waiting(body: Region) -> list[Value]:
     """What a counted loop carries that depends on what was carried. (Anything else is of one iteration before, and may
     be a vector, too.)"""
     carried = body.params[1:]
@@ -138,6 +140,8 @@ class _Contractor:
                     self.region(arm)
             elif self.is_open(op):
                 self.sum(op, here)
+                if self.terms and self.in_order and op.name == "add" and not self.there.keys().isdisjoint(op.args):
+                    op.attrs[LOOSE] = True
             here[op] = None
             self.note(op)
         region.ops[:] = here
@@ -146,8 +150,8 @@ class _Contractor:
         (body,) = op.regions
         outside = self.there, self.in_order
         self.in_order = op.name == "for" and not any(inner.name in _LOOPS for inner in body.walk())
-        waiting = _waiting(body) if self.in_order else body.params
-        self.there = {p: 0 for p in waiting if p.type in (F64, F32)}
+        serial = waiting(body) if self.in_order else body.params
+        self.there = {p: 0 for p in serial if p.type in (F64, F32)}
         self.region(body)
         self.there, self.in_order = outside
 

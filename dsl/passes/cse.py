@@ -5,7 +5,7 @@ from __future__ import annotations
 from dsl.ir.core import Function, Op, Region, Value
 from dsl.ops import PRIMITIVES
 from dsl.passes.common import is_pure, substitute
-from dsl.passes.contract import FREE
+from dsl.passes.contract import FREE, LOOSE
 
 
 def cse(fn: Function) -> bool:
@@ -50,8 +50,10 @@ class _Sharer:
         if key in self.known:
             for own, shared in zip(op.results, self.known[key], strict=True):
                 self.mapping[own] = shared
-                if isinstance(shared.owner, Op) and not op.attrs:
-                    shared.owner.attrs.pop(FREE, None)  # one of the two is decided already (`passes.contract`)
+                if isinstance(shared.owner, Op) and shared.owner.attrs:
+                    for mark in (FREE, LOOSE):
+                        if mark not in op.attrs:  # one of the two is decided already (`passes.contract`)
+                            shared.owner.attrs.pop(mark, None)
             self.changed = True
             return True
         self.known[key] = op.results

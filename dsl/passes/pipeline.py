@@ -23,6 +23,7 @@ from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
 from dsl.passes.fresh import fresh
+from dsl.passes.gaps import gaps
 from dsl.passes.inline import inline
 from dsl.passes.lanes import lanes
 from dsl.passes.late import late_checks
@@ -37,8 +38,10 @@ from dsl.passes.ranges import ranges
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
+from dsl.passes.spread import spread
 from dsl.passes.strong import strong
 from dsl.passes.unroll import unroll
+from dsl.passes.upwards import upwards
 from dsl.passes.versions import versions
 
 Stage: TypeAlias = Literal["before-ad", "after-ad"]
@@ -83,6 +86,7 @@ def optimise(
     if len(program.functions) > 1:
         run.done("reachable", reachable(program, roots))
     if not final:
+        run.each("gaps", gaps, loops=True)
         run.each("localise", localise, loops=True)
     if final:
         run.everything()
@@ -97,8 +101,10 @@ def optimise(
         run.each("cse", cse)
         run.each("dce", partial(dce, quiet=quiet))
         run.everything()
+        run.each("upwards", upwards, loops=True)
         run.each("carry", carry, loops=True)
         run.each("fresh", fresh, loops=True)
+        run.each("spread", spread, loops=True)
         run.each("outside", outside, loops=True)
         run.each("contract", partial(contract, terms=True) if fma else round_each)
         run.each("strong products", strong, loops=True)

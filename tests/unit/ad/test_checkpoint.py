@@ -224,7 +224,8 @@ def by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
         ("s = x; v = [1.0]; for i in 1:n; s = sin(s) * x; push!(v, s); end; s + v[end]", []),
         ("s = x; for i in 1:n; s = sin(s) * x; if s > 0.9; break; end; end; s", []),
         ("s = x; while s > 0.1; s = sin(s) * x; end; s", []),
-        ("u = [x, 2x]; for i in 1:n; u = u .* 2 .* u; end; sum(u)", [SMALL]),  # arrays, made with little work
+        ("u = [x, 2x]; for i in 1:n; u = u .* 2 .* u; end; sum(u)", [BIG]),  # arrays, of which no shadows are kept
+        ("u = w = [x, 2x]; for i in 1:n; v = u .* 2 .* u; w = u; u = v; end; sum(w)", [SMALL]),  # with shadows
         ("u = [x, 2x]; for i in 1:n; u = sin.(sin.(sin.(sin.(sin.(u))))) .* exp.(exp.(-u)); end; sum(u)", [BIG]),
         ("u = [x, 2x]; for i in 1:n; u[1] = u[2] * sin(u[1]); end; sum(u)", [BIG]),
         ("u = [[x], [2x]]; for i in 1:n; u[1][1] = u[2][1] * sin(u[1][1]); end; u[1][1]", []),  # not to be copied

@@ -32,6 +32,11 @@ CASES = [
     ("a triangle", ["j = %0, %m1, %1", "i = %0, %j, %1"], "%p: i64 = mul %j, %n\n%x: i64 = add %i, %p", False, None),
     ("a square", ["i = %0, %n1, %1"], "%x: i64 = mul %i, %i", False, None),
     ("a remainder", ["i = %0, %n1, %1"], "%x: i64 = imod %i, %2", False, None),
+    ("parts of rows", ["i = %0, %n1, %1", "j = %1, %m2, %1"], "%p: i64 = mul %i, %m\n%x: i64 = add %p, %j", True, None),
+    ("parts of rows, at most", ["i = %0, %n1, %1", "j = %0, %p1, %1"],
+     "%p: i64 = mul %i, %m\n%x: i64 = add %p, %j", True, None),
+    ("rows and more", ["i = %0, %n1, %1", "j = %0, %m, %1"], "%p: i64 = mul %i, %m\n%x: i64 = add %p, %j", False, None),
+    ("every second place", ["i = %0, %n1, %1"], "%x: i64 = mul %i, %2", True, None),
     ("three", ["k = %0, %2, %1", "j = %0, %m1, %1", "i = %0, %n1, %1"],
      "%p: i64 = mul %k, %m\n%q: i64 = add %p, %j\n%r: i64 = mul %q, %n\n%x: i64 = add %r, %i", True, "%all"),
 ]  # fmt: skip
@@ -48,6 +53,10 @@ fn @f(%n: i64, %m: i64, %out: mem<i64>) {{
   %-1: i64 = const -1
   %n1: i64 = sub %n, %1
   %m1: i64 = sub %m, %1
+  %m2: i64 = sub %m, %2
+  %less: bool = lt %m2, %0
+  %part: i64 = select %less, %0, %m2
+  %p1: i64 = sub %part, %1
   %nm: i64 = mul %n, %m
   %all: i64 = mul %nm, %3
   {heads}

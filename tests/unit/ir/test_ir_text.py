@@ -110,7 +110,11 @@ fn @main(%x: f64, %n: i64, %c: bool, %m: mem<f64, i64>) -> f64 {
   for{lanes} %i = %0, %n, %0 {
     next
   }
+  for{few} %j = %0, %n, %0 {
+    next
+  }
   %halves: f64 = treesum %18, %n {count=16}
+  %lanes: f64 = lanesum %18, %n {count=16}
   %sum: f64 = for %i.1 = %0, %n, %0 (%s: f64 = %x) {
     next %s
   }

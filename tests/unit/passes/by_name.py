@@ -14,6 +14,7 @@ from dsl.passes.dce import dce
 from dsl.passes.flatten import flatten
 from dsl.passes.fold import fold
 from dsl.passes.fresh import fresh
+from dsl.passes.gaps import gaps
 from dsl.passes.globals import bind_globals
 from dsl.passes.inline import inline
 from dsl.passes.licm import licm
@@ -27,7 +28,9 @@ from dsl.passes.putback import putback
 from dsl.passes.reachable import reachable
 from dsl.passes.release import release
 from dsl.passes.simplify import drop_stops, simplify
+from dsl.passes.spread import spread
 from dsl.passes.unroll import unroll
+from dsl.passes.upwards import upwards
 
 
 def each(transform: Callable[[Function], bool]) -> Callable[[Program], object]:
@@ -50,6 +53,7 @@ PASSES: dict[str, Callable[[Program], object]] = {
     "cse": each(cse),
     "copies": each(copies),
     "fresh": each(fresh),
+    "gaps": each(gaps),
     "merge": each(merge),
     "licm": each(partial(licm, exact=False)),
     "exact licm": each(partial(licm, exact=True)),
@@ -65,6 +69,8 @@ PASSES: dict[str, Callable[[Program], object]] = {
 OTHERS: dict[str, Callable[[Program], object]] = {
     "carry": each(carry),
     "lockstep": each(lockstep),
+    "spread": each(spread),
+    "upwards": each(upwards),
     "globals": lambda p: bind_globals(p, "main"),
     "inline rules": lambda p: inline(p, ["main"], rules=True),
     "before-ad": lambda p: optimise(p, ["main"], "before-ad", verify=True),
