@@ -12,13 +12,14 @@ from __future__ import annotations
 from dsl.ir.core import Function, Op, Region, Value, clone_op
 from dsl.ops import PRIMITIVES, Builder, known
 from dsl.passes.common import inner, rewrite, twice
-from dsl.passes.names import Names
+from dsl.passes.names import Names, is_made
 from dsl.passes.uniform import nested
 from dsl.types import BOOL, F64, I64, Mem
 
 MOST_OPS = 150    # of a nest
 MOST_RECORDS = 64  # for each iteration
 
+_UNREADABLE = frozenset({"blank", "frame"})
 _UNDERSTOOD = frozenset({"const", "load", "store", "acc", "len", "treesum", "if", "for", "yield", "next"})
 
 
@@ -66,9 +67,15 @@ def _factors(loop: Op, names: Names) -> dict[Op, Value]:
             continue
         m = load.args[0]
         alone = m not in inside and all(names.differ(m, w) for w in written)
-        if alone and m.type == Mem((F64,)) and not (isinstance(m.owner, Op) and m.owner.attrs.get("frame")):
+        if alone and m.type == Mem((F64,)) and _has_numbers(m):
             found[op] = m
     return found
+
+
+def _has_numbers(m: Value) -> bool:
+    """Whether all records of a memory may be read: it began as zeros, in memory (of what is in the frame LLVM makes
+    registers)."""
+    return is_made(m) and isinstance(m.owner, Op) and _UNREADABLE.isdisjoint(m.owner.attrs)
 
 
 def _no_zero(m: Value, good: Value, most: Value, b: Builder) -> Value:

@@ -65,6 +65,8 @@ def is_twice(**parts: str) -> bool:
         ({"more": "store %other[%i], %nil"}, {"more": "store %m[%i], %nil"}),  # and stays what it is
         ({"more": "%c: i64 = len %other"}, {"more": "print {\"x\"}"}),
         ({}, {"made": "new %n {frame=True}"}),  # in memory anyway
+        ({}, {"made": "new %n {blank=True}"}),  # of which each record holds something
+        ({}, {"product": PRODUCT.replace("%m", "%given")}),
         # the factor that keeps its zero, as it was loaded
         ({}, {"product": "%x: f64 = load %m[%j]\n%b: f64 = neg %y\n%a: f64 = strongmul %b, %x"}),
         ({}, {"product": "%b: f64 = load %m[%j]\n%x: f64 = neg %b\n%a: f64 = strongmul %x, %y"}),
