@@ -197,6 +197,11 @@ def chain(count: int) -> str:
     return "\n".join(f"%v{k + 1}: f64 = mul %v{k}, %a" for k in range(count)) + f"\n%v: f64 = add %v{count}, %a"
 
 
+def squares(count: int) -> str:
+    """What is the same in all iterations, made in two to the so many ways."""
+    return "\n".join(f"%w{k + 1}: f64 = mul %w{k}, %w{k}" for k in range(count))
+
+
 @pytest.mark.parametrize(
     ("body", "pairs"),
     [
@@ -208,11 +213,17 @@ def chain(count: int) -> str:
         ("%v: f64 = sin %v0", False),
         (f"%w: f64 = if %c {{\nyield %a\n}} else {{\nyield %v0\n}}\n{FUNCTIONS}", False),
         (f"check %c {{E0402 \"\"}}\n{FUNCTIONS}", False),
+        (f"%w: f64 = load %x[%0]\n%w2: f64 = mul %w, %w\n{FUNCTIONS}", True),
+        (f"%w: f64 = load %x[%0]\n%w2: f64 = sin %w\n{FUNCTIONS}", False),
+        (f"%w0: f64 = load %x[%0]\n{squares(5)}\n{FUNCTIONS}", True),
+        (f"%w0: f64 = load %x[%0]\n{squares(6)}\n{FUNCTIONS}", False),
     ],
-    ids=["functions", "long", "longer", "too long", "short", "a function", "an if", "a check"],
+    ids=["functions", "long", "longer", "too long", "short", "a function", "an if", "a check", "a little repeats",
+         "a function repeats", "some ways", "many ways"],
 )  # fmt: skip
 def test_vectors_of_long_bodies_are_done_in_pairs(body: str, pairs: bool) -> None:
-    """In a frame that is aligned. Where there are branches LLVM may take a time that is exponential in the length."""
+    """In a frame that is aligned. Not where LLVM may take a time that is exponential in the length: where much may be
+    the same in all iterations."""
     text = compile_unit(parse_program(LOOP.replace("BODY", body)), "f", 3).llvm_raw
     assert ('"llvm.loop.interleave.count", i32 2' in text) is pairs
     assert ("alignstack(64)" in text) is pairs  # else spills cross cache lines, which takes several times as long
