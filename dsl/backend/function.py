@@ -72,7 +72,8 @@ _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
 _PAIRED = '!{!"llvm.loop.interleave.count", i32 2}'
 _LANES = (_NOT_INTERLEAVED, '!{!"llvm.loop.unroll.disable"}', '!{!"llvm.loop.vectorize.followup_vectorized"}')
 _SUM_WIDTH = 4
-_LONG_BODY = 64  # lines; a kernel of numbers counts as …
+_LONG_SUM = 30   # lines of a body that carries something; …
+_LONG_BODY = 64  # … that does not; a kernel of numbers counts as …
 _KERNEL = 30     # … so many
 _LONGEST_PAIRED = 1000
 _MOST_WAYS = 100
@@ -343,9 +344,11 @@ class FunctionEmitter:
         self.meet(out, op.results)
 
     def beside(self, body: Region, size: int) -> list[str]:
-        """How many vectors of iterations are put side by side: two where the code of one is long."""
-        if size <= _LONG_BODY:
-            return [] if len(body.params) > 1 else [_NOT_INTERLEAVED]
+        """How many vectors of iterations are put side by side: two where the code of one is long. (LLVM, asked about
+        bodies that carry something, makes copies of short ones alone.)"""
+        carries = len(body.params) > 1
+        if size <= (_LONG_SUM if carries else _LONG_BODY):
+            return [] if carries else [_NOT_INTERLEAVED]
         if size > _LONGEST_PAIRED or _may_repeat(body):
             return [_NOT_INTERLEAVED]
         self.spills = True
