@@ -73,9 +73,11 @@ _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
 _PAIRED = '!{!"llvm.loop.interleave.count", i32 2}'
 _LANES = (_NOT_INTERLEAVED, '!{!"llvm.loop.unroll.disable"}', '!{!"llvm.loop.vectorize.followup_vectorized"}')
 _SUM_WIDTH = 4
-_LONG_BODY = 64  # lines; a kernel of numbers counts as …
+_LONG_SUM = 30   # lines of a body that carries something; …
+_LONG_BODY = 64  # … that does not; a kernel of numbers counts as …
 _KERNEL = 30     # … so many
 _LONGEST_PAIRED = 1000
+_MOST_WAYS = 100
 _WIDEST = 64     # bytes of a vector
 LONG_BLOCK = 500  # lines
 _PLAIN_NAME = re.compile(r"[-a-zA-Z$_.][-a-zA-Z$_.0-9]*")
@@ -84,6 +86,28 @@ _PLAIN_NAME = re.compile(r"[-a-zA-Z$_.][-a-zA-Z$_.0-9]*")
 def identifier(sigil: str, name: str) -> str:
     """A name as LLVM writes it: `%x`, `@"f'"`."""
     return f"{sigil}{name}" if _PLAIN_NAME.fullmatch(name) else f'{sigil}"{quoted(name)}"'
+
+
+def _may_repeat(body: Region) -> bool:
+    """Whether much of a body may be the same in all iterations: code behind a branch, or what follows from loads whose
+    place does not change. LLVM, once it has found that out, asks of each such value of which others it is made, and of
+    which these are, one way after the other, and there may be exponentially many."""
+    ways: dict[Value, int] = {}
+    varying = set(body.params)
+    for op in body.ops:
+        if op.regions or op.name == "check":
+            return True
+        if op.name == "const":
+            continue
+        if not varying.isdisjoint(op.args):
+            varying.update(op.results)
+            continue
+        count = 1 + sum(ways.get(a, 0) for a in op.args)
+        p = PRIMITIVES.get(op.name)
+        if count > _MOST_WAYS or (p is not None and p.llvm_form(op.args[0].type).startswith("kernel:")):
+            return True
+        ways.update(dict.fromkeys(op.results, count))
+    return False
 
 
 class FunctionEmitter:
@@ -323,11 +347,12 @@ class FunctionEmitter:
         self.meet(out, op.results)
 
     def beside(self, body: Region, size: int) -> list[str]:
-        """How many vectors of iterations are put side by side: two where the code of one is long, and without branches
-        (where one may hide what is the same in all iterations, LLVM takes time that is exponential in its length)."""
-        if size <= _LONG_BODY:
-            return [] if len(body.params) > 1 else [_NOT_INTERLEAVED]
-        if size > _LONGEST_PAIRED or any(op.regions or op.name == "check" for op in body.ops):
+        """How many vectors of iterations are put side by side: two where the code of one is long. (LLVM, asked about
+        bodies that carry something, makes copies of short ones alone.)"""
+        carries = len(body.params) > 1
+        if size <= (_LONG_SUM if carries else _LONG_BODY):
+            return [] if carries else [_NOT_INTERLEAVED]
+        if size > _LONGEST_PAIRED or _may_repeat(body):
             return [_NOT_INTERLEAVED]
         self.spills = True
         return [_PAIRED]
