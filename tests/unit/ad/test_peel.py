@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -34,13 +35,18 @@ def gradient(m: Any, *point: float) -> list[float]:
     return [d for d in dsl.gradient(m.f, *point) if d is not None]
 
 
+def peeled(text: str) -> bool:
+    """Whether something is done before the reverse loop if there are iterations, and not inside of loops only."""
+    return re.search(r"^  %.* = if ", text, re.MULTILINE) is not None
+
+
 def guarded(text: str) -> int:
     return text.count("strongmul")
 
 
 def test_after_one_step_back_all_cotangents_are_certain() -> None:
     text = reverse(module())
-    assert " = if " in text
+    assert peeled(text)
     assert guarded(text) == 0  # of the products with zero in the last iteration, nothing is left
 
 
@@ -54,7 +60,7 @@ def test_after_one_step_back_all_cotangents_are_certain() -> None:
     ],
 )
 def test_just_beyond(step: str, result: str) -> None:
-    assert " = if " not in reverse(module(step, result))
+    assert not peeled(reverse(module(step, result)))
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 7])
