@@ -132,6 +132,7 @@ class _Run:
         self.trace = trace
         self.active: set[str] = set(program.functions)
         self.changed: set[str] = set(program.functions)
+        self._straight: dict[str, bool] = {}  # whether a function has no loops, as long as it does not change
 
     def everything(self) -> None:
         self.active, self.changed = set(self.program.functions), set()
@@ -142,21 +143,27 @@ class _Run:
     def each(self, name: str, transform: Callable[[Function], bool], loops: bool = False) -> None:
         """A pass over every function, or over those that may have `loops`, since it does nothing to others."""
         functions = self.program.functions
-        wanted = [f for f in functions if f in self.active and not (loops and _is_straight(functions[f]))]
+        wanted = [f for f in functions if f in self.active and not (loops and self._is_straight(f))]
         self.done(name, {f for f in wanted if transform(functions[f])})
+
+    def _is_straight(self, name: str) -> bool:
+        known = self._straight.get(name)
+        if known is None:
+            known = self._straight[name] = not any(op.regions for op in self.program.functions[name].body.ops)
+        return known
 
     def done(self, name: str, changed: Set[str] | bool) -> None:
         """What follows a pass that has changed these functions."""
         if isinstance(changed, Set):
             self.changed |= changed
             self.active |= changed
+            for f in changed:
+                self._straight.pop(f, None)
+        elif changed:
+            self._straight.clear()
         if self.verify:
             from dsl.ir.verifier import verify
 
             verify(self.program)
         if self.trace is not None:
             self.trace(name, self.program)
-
-
-def _is_straight(fn: Function) -> bool:
-    return not any(op.regions for op in fn.body.ops)
