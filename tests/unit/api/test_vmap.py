@@ -163,6 +163,7 @@ def test_no_points(m: Any) -> None:
         ("norm2", 0, (V, 1.0), "E0409", "in_axes is None for others"),
         ("norm2", (0,), (V, 1.0), "E0409", "in_axes is for 1 arguments, not for 2"),
         ("norm2", (None, None), (V[0], 1.0), "E0409", "an argument with an axis"),
+        ("norm2", 0, (), "E0301", "no method matching norm2()"),
         ("twice", 0, (np.zeros((2, 2, 2, 2)),), "E0409", "at most 3 dimensions"),
         ("grow", 0, (np.array([2, 3]),), "E0412", ""),
         ("root", 0, (np.array([4.0, -1.0, -2.0]),), "E0401", "-1"),
