@@ -16,7 +16,7 @@ from dsl.types import LangType
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-ENOUGH = 200e-6  # seconds of work that are worth another thread
+ENOUGH = 2e-3  # seconds of work that are worth another thread: results of several have to be put together
 
 
 class Shared:
