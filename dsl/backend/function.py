@@ -68,6 +68,7 @@ class Frame:
 
 
 _ONCE = '!{!"llvm.loop.unroll.runtime.disable"}'
+_SINGLE = '!{!"llvm.loop.vectorize.width", i32 1}'
 _NARROW = '!{!"llvm.loop.vectorize.width", i32 4}'
 _NOT_INTERLEAVED = '!{!"llvm.loop.interleave.count", i32 1}'
 _PAIRED = '!{!"llvm.loop.interleave.count", i32 2}'
@@ -339,6 +340,8 @@ class FunctionEmitter:
             properties = [*_LANES, f'!{{!"llvm.loop.parallel_accesses", {group}}}']
         elif op.attrs.get("few"):
             properties = [_ONCE, _NOT_INTERLEAVED, _NARROW]
+        elif carried and adds_what_is_overwritten(body):
+            properties = [_ONCE, _NOT_INTERLEAVED, _SINGLE]
         else:
             properties = [_ONCE, *self.beside(body, size)]
         loop = self.unit.metadata.loop(*properties)
@@ -790,3 +793,22 @@ _EMIT: dict[str, Callable[[FunctionEmitter, Op], Any]] = {
     for name, method in vars(FunctionEmitter).items()
     if name.startswith("emit_") and name not in ("emit_if", "emit_for", "emit_loop")
 }
+
+
+def adds_what_is_overwritten(body: Region) -> bool:
+    """Whether something is added up in a loop as it is loaded from memory that the loop may write. LLVM must not make
+    vectors of it: where it masks a few iterations, it loads behind the store (LLVM 22 puts a masked load where the
+    choice is that takes what is loaded or nothing, past what is between)."""
+    written = {op.args[0] for op in body.walk() if op.name in ("store", "acc")}
+    return bool(written) and any(
+        isinstance(load := a.owner, Op) and load.name == "load" and any(_may_be_one(load.args[0], m) for m in written)
+        for op in body.walk() if op.name in ("add", "sub", "fma")
+        for a in op.args
+    )  # fmt: skip
+
+
+def _may_be_one(m: Value, x: Value) -> bool:
+    """Whether two names may be of one memory, as far as that can be told by what they are."""
+    if m is x or m.type != x.type:
+        return m is x
+    return not all(isinstance(v.owner, Op) and v.owner.name == "new" for v in (m, x))

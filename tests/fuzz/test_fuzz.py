@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from fuzzing import generate_arrays  # noqa: E402
-from fuzzing.check import PLANS, Compiled  # noqa: E402
+from fuzzing.check import PLANS, Compiled, check  # noqa: E402
 from fuzzing.generate import program  # noqa: E402
 from fuzzing.reduce import reduce  # noqa: E402
 from fuzzing.tree import Node  # noqa: E402
@@ -74,3 +74,8 @@ def test_plans_are_what_they_are_called() -> None:
         gradient.plan(plan)
     assert len({print_program(gradient.engines[name].program) for name in ("O0", *PLANS)}) == 4
     assert not {"DFL_PLAN", "DFL_CHECKPOINT"} & os.environ.keys()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests/fuzz/found").glob("*.dfl")), ids=lambda path: path.stem)
+def test_programs_that_were_found(path: Path) -> None:
+    assert check(path.read_text(encoding="utf-8"), ordered=False) is None

@@ -257,3 +257,40 @@ def test_forms_for_vectors_are_inlined_all_but_the_part_for_lanes_that_are_far()
     assert not re.search(r"@dfl.far_sin.v\d", text.replace('"vector-function-abi-variant"="', ""))
     assert 0 < len(re.findall(r"^define .*@dfl.far_sin.each\d+", text, re.M)) < 3
     assert re.search(r"call <(\d+) x double> @dfl.far_sin.each\1\(", text)
+
+
+OVERWRITTEN = """
+fn @f(%m: mem<f64>, %x: mem<f64>, %n: i64) -> f64 {
+  %0: i64 = const 0
+  %1: i64 = const 1
+  %z: f64 = const 0.0
+  %own: mem<f64> = new %n
+  %other: mem<f64> = new %n
+  %s: f64 = for %i = %0, %n, %1 (%t: f64 = %z) {
+    %a: f64 = load LOADED[%i]
+    %b: f64 = TERM
+    %u: f64 = add %t, %b
+    store STORED[%i], %z
+    next %u
+  }
+  return %s
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("loaded", "stored", "term", "single"),
+    [
+        ("%m", "%m", "add %z, %z", False),  # what is loaded is no term
+        ("%m", "%m", "mul %a, %a", False),
+        ("%own", "%other", "add %a, %z", False),
+        ("%m", "%m", "add %a, %z", True),
+        ("%m", "%x", "add %a, %z", True),  # they may be one memory
+        ("%own", "%own", "add %a, %z", True),
+    ],
+)  # fmt: skip
+def test_no_vectors_where_what_is_added_up_may_be_overwritten(
+    loaded: str, stored: str, term: str, single: bool
+) -> None:
+    text = OVERWRITTEN.replace("LOADED", loaded).replace("STORED", stored).replace("TERM", term)
+    assert ('"llvm.loop.vectorize.width", i32 1' in compile_unit(parse_program(text), "f", 3).llvm_raw) is single
