@@ -340,7 +340,7 @@ class FunctionEmitter:
             properties = [*_LANES, f'!{{!"llvm.loop.parallel_accesses", {group}}}']
         elif op.attrs.get("few"):
             properties = [_ONCE, _NOT_INTERLEAVED, _NARROW]
-        elif carried and adds_what_is_overwritten(body):
+        elif carried and adds_what_is_overwritten(body, self.fn.params):
             properties = [_ONCE, _NOT_INTERLEAVED, _SINGLE]
         else:
             properties = [_ONCE, *self.beside(body, size)]
@@ -795,20 +795,24 @@ _EMIT: dict[str, Callable[[FunctionEmitter, Op], Any]] = {
 }
 
 
-def adds_what_is_overwritten(body: Region) -> bool:
-    """Whether something is added up in a loop as it is loaded from memory that the loop may write. LLVM must not make
+def adds_what_is_overwritten(body: Region, params: Sequence[Value]) -> bool:
+    """Whether what a loop carries is added up as it is loaded from memory that the loop may write. LLVM must not make
     vectors of it: where it masks a few iterations, it loads behind the store (LLVM 22 puts a masked load where the
-    choice is that takes what is loaded or nothing, past what is between)."""
+    choice is that takes what is loaded or nothing, past what is between). `params`: those of the function."""
     written = {op.args[0] for op in body.walk() if op.name in ("store", "acc")}
-    return bool(written) and any(
-        isinstance(load := a.owner, Op) and load.name == "load" and any(_may_be_one(load.args[0], m) for m in written)
-        for op in body.walk() if op.name in ("add", "sub", "fma")
-        for a in op.args
-    )  # fmt: skip
+    sums = set(body.params[1:]) if written else set()
+    for op in body.walk() if sums else ():
+        if op.name in ("add", "sub") and not sums.isdisjoint(op.args):
+            sums.add(op.result)
+            loads = [a.owner for a in op.args if isinstance(a.owner, Op) and a.owner.name == "load"]
+            if any(_may_be_one(load.args[0], m, params) for load in loads for m in written):
+                return True
+    return False
 
 
-def _may_be_one(m: Value, x: Value) -> bool:
+def _may_be_one(m: Value, x: Value, params: Sequence[Value]) -> bool:
     """Whether two names may be of one memory, as far as that can be told by what they are."""
     if m is x or m.type != x.type:
         return m is x
-    return not all(isinstance(v.owner, Op) and v.owner.name == "new" for v in (m, x))
+    made = [isinstance(v.owner, Op) and v.owner.name == "new" for v in (m, x)]
+    return not (all(made) or (any(made) and any(v in params for v in (m, x))))

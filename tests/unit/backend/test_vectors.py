@@ -268,8 +268,8 @@ fn @f(%m: mem<f64>, %x: mem<f64>, %n: i64) -> f64 {
   %other: mem<f64> = new %n
   %s: f64 = for %i = %0, %n, %1 (%t: f64 = %z) {
     %a: f64 = load LOADED[%i]
-    %b: f64 = TERM
-    %u: f64 = add %t, %b
+    %b: f64 = mul %a, %a
+    %u: f64 = add %t, TERM
     store STORED[%i], %z
     next %u
   }
@@ -281,12 +281,12 @@ fn @f(%m: mem<f64>, %x: mem<f64>, %n: i64) -> f64 {
 @pytest.mark.parametrize(
     ("loaded", "stored", "term", "single"),
     [
-        ("%m", "%m", "add %z, %z", False),  # what is loaded is no term
-        ("%m", "%m", "mul %a, %a", False),
-        ("%own", "%other", "add %a, %z", False),
-        ("%m", "%m", "add %a, %z", True),
-        ("%m", "%x", "add %a, %z", True),  # they may be one memory
-        ("%own", "%own", "add %a, %z", True),
+        ("%m", "%m", "%b", False),  # what is loaded is no term
+        ("%own", "%other", "%a", False),
+        ("%m", "%own", "%a", False),
+        ("%m", "%m", "%a", True),
+        ("%m", "%x", "%a", True),  # they may be one memory
+        ("%own", "%own", "%a", True),
     ],
 )  # fmt: skip
 def test_no_vectors_where_what_is_added_up_may_be_overwritten(
