@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dsl.diagnostics import error
 from dsl.functions import Axes, Function, argument_names
@@ -74,7 +74,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 def checked_axes(axes: Any) -> Axes:
     """The axes that arguments are to have points along. DslError E0409 where that is something else."""
     if _is_int(axes) or (isinstance(axes, tuple) and axes and all(a is None or _is_int(a) for a in axes)):
-        return axes  # type: ignore[no-any-return]
+        return cast(Axes, axes)
     raise error(
         "E0409",
         f"in_axes is {axes!r}, which is neither an int nor a tuple of these",

@@ -338,10 +338,10 @@ class FunctionEmitter:
         if op.attrs.get("lanes"):
             self.group = ""
             properties = [*_LANES, f'!{{!"llvm.loop.parallel_accesses", {group}}}']
-        elif op.attrs.get("few"):
-            properties = [_ONCE, _NOT_INTERLEAVED, _NARROW]
         elif carried and adds_what_is_overwritten(body, self.fn.params):
             properties = [_ONCE, _NOT_INTERLEAVED, _SINGLE]
+        elif op.attrs.get("few"):
+            properties = [_ONCE, _NOT_INTERLEAVED, _NARROW]
         else:
             properties = [_ONCE, *self.beside(body, size)]
         loop = self.unit.metadata.loop(*properties)
